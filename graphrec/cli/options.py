@@ -1,0 +1,69 @@
+"""The options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphrec.errors import UsageError
+
+
+def _table(help_text: str) -> typer.models.OptionInfo:
+    return typer.Option(metavar="FILE", help=help_text, rich_help_panel="Tables")
+
+
+def _reading(metavar: str, help_text: str) -> typer.models.OptionInfo:
+    return typer.Option(metavar=metavar, help=help_text, rich_help_panel="Reading")
+
+
+Interactions = Annotated[
+    Path,
+    typer.Argument(metavar="INTERACTIONS", help="CSV, TSV or Parquet with user_id and item_id, or a known folder."),
+]
+Knowledge = Annotated[Path | None, _table("Triples: head, relation, tail.")]
+Items = Annotated[Path | None, _table("Items: item_id, title and other attributes.")]
+Users = Annotated[Path | None, _table("Users: user_id, title and other attributes.")]
+Test = Annotated[Path | None, _table("Interactions that are held out as they are.")]
+Split = Annotated[
+    str | None,
+    _reading(
+        "given|last|time|random",
+        "How test rows are chosen; by default given where there are some, else last where there are timestamps, "
+        "else random.",
+    ),
+]
+SplitSeed = Annotated[int | None, _reading("N", "Of the split; 0 unless given.")]
+MinRating = Annotated[float | None, _reading("X", "Rows rated lower are no interactions.")]
+Column = Annotated[
+    list[str] | None, _reading("NAME=THEIRS", "Your column's name for one of ours, user_id=customer say; repeatable.")
+]
+Header = Annotated[str | None, _reading("A,B,C", "Column names of interactions files without a header row.")]
+Delimiter = Annotated[str | None, _reading("CHARACTER", "Of all text tables; tab or \\\\t for a tab.")]
+OnBadRow = Annotated[str | None, _reading("stop|skip", "Stop at the first bad row, or leave bad rows out and say so.")]
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that graphrec train made.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Count = Annotated[int, typer.Option("--k", "-k", metavar="N", help="Length of the list.")]
+
+
+def split_names(text: str, option: str) -> list[str]:
+    """The parts of comma-separated names.
+
+    >>> split_names("i3, i9", "--history")
+    ['i3', 'i9']
+    """
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise UsageError(f"{option} must be names joined by commas, got {text!r}")
+    return names
+
+
+def read_lines(path: Path, option: str) -> list[str]:
+    """The ids in a text file, one a line; blank lines are left out."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{option}: cannot read {path}: {error}") from None
+    return [line.strip() for line in lines if line.strip()]

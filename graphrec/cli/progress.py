@@ -1,0 +1,80 @@
+"""Training as it goes: a live bar on a terminal, a line an epoch anywhere else; both on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from graphrec.cli.console import say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from graphrec.training import Epoch
+
+
+@contextmanager
+def following() -> Iterator[Callable[[Epoch], None]]:
+    """What to call after each epoch."""
+    if not sys.stderr.isatty():
+        pace = Pace()
+        yield lambda epoch: say(f"{described(epoch)}, {pace.left(epoch)}")
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield Bar(bar)
+
+
+class Pace:
+    """How long the epochs of each phase take."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[tuple[str, str], list[float]] = {}
+
+    def left(self, epoch: Epoch) -> str:
+        """The time to the phase's last epoch; early stopping may end it before."""
+        taken = self.seconds.setdefault((epoch.model, epoch.phase), [])
+        taken.append(epoch.seconds)
+        recent = taken[-5:]
+        return f"about {duration((epoch.epochs - epoch.epoch) * sum(recent) / len(recent))} left"
+
+
+class Bar:
+    """A bar for each phase of each view."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.pace = Pace()
+        self.tasks: dict[tuple[str, str], TaskID] = {}
+
+    def __call__(self, epoch: Epoch) -> None:
+        key = (epoch.model, epoch.phase)
+        text = f"{described(epoch)}, {self.pace.left(epoch)}"
+        if key not in self.tasks:
+            self.tasks[key] = self.bar.add_task(text, total=epoch.epochs)
+        self.bar.update(self.tasks[key], completed=epoch.epoch, description=text)
+
+
+def described(epoch: Epoch) -> str:
+    """One epoch in a line."""
+    metric = "" if epoch.metric is None else f" recall@20 {epoch.metric:.4f}"
+    return (
+        f"{epoch.model} {epoch.phase} epoch {epoch.epoch}/{epoch.epochs} loss {epoch.loss:.4f}{metric} "
+        f"{epoch.seconds:.1f} s {epoch.pairs_per_second:,.0f} pairs/s"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time span in the unit that suits it.
+
+    >>> duration(4.2), duration(250), duration(8000)
+    ('4 s', '4 min', '2.2 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,122 @@
+"""From tables to a graph folder: check and build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphrec.cli import options as o
+from graphrec.cli.console import emit_json, emit_table, flat, say
+from graphrec.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from graphrec.data import Dataset
+
+GRAPH_FOLDER = {"ids", "tables", "dataset.json"}  # what a graph folder may hold to be built over
+
+
+def check(
+    ctx: typer.Context,
+    interactions: o.Interactions,
+    knowledge: o.Knowledge = None,
+    items: o.Items = None,
+    users: o.Users = None,
+    test: o.Test = None,
+    split: o.Split = None,
+    seed: o.SplitSeed = None,
+    min_rating: o.MinRating = None,
+    column: o.Column = None,
+    header: o.Header = None,
+    delimiter: o.Delimiter = None,
+    on_bad_row: o.OnBadRow = None,
+    as_json: o.Json = False,
+) -> None:
+    """Read tables and say what is in them, before anything is trained on them."""
+    from graphrec.data import check_dataset
+
+    found = check_dataset(_read(ctx.params))
+    if as_json:
+        emit_json(found)
+    else:
+        emit_table(["fact", "value"], flat(found))
+        say("next: graphrec build, with the same tables and --out graph/")
+
+
+def build(
+    ctx: typer.Context,
+    interactions: o.Interactions,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The graph folder to write.")],
+    knowledge: o.Knowledge = None,
+    items: o.Items = None,
+    users: o.Users = None,
+    test: o.Test = None,
+    split: o.Split = None,
+    seed: o.SplitSeed = None,
+    min_rating: o.MinRating = None,
+    column: o.Column = None,
+    header: o.Header = None,
+    delimiter: o.Delimiter = None,
+    on_bad_row: o.OnBadRow = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a graph folder that is there.")] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Read tables, split them, and write a graph folder to train on."""
+    _check_out(out, overwrite)
+    dataset = _read(ctx.params)
+    dataset.save(out)
+
+    from graphrec.graph import build_graph, graph_report
+
+    report = graph_report(build_graph(dataset))
+    if as_json:
+        emit_json(report)
+    else:
+        emit_table(["training graph", "value"], flat(report))
+    skipped = dataset.source.get("skipped", {}).get("count", 0)
+    if skipped:
+        say(f"{skipped:,} bad rows were left out; graphrec check shows the first of them")
+    say(f"the graph is in {out}\nnext: graphrec train {out} --out runs/first")
+
+
+def _read(params: Mapping[str, Any]) -> Dataset:
+    """The dataset that the table options ask for."""
+    from graphrec.data import read_dataset
+
+    plain = ("knowledge", "items", "users", "test", "split", "seed", "min_rating", "on_bad_row")
+    given = {name: params[name] for name in plain if params[name] is not None}
+    if params["column"]:
+        given["columns"] = _renamed(params["column"])
+    if params["header"] is not None:
+        given["header"] = o.split_names(params["header"], "--header")
+    if params["delimiter"] is not None:
+        given["delimiter"] = "\t" if params["delimiter"] in ("tab", "\\t") else params["delimiter"]
+    return read_dataset(params["interactions"], **given)
+
+
+def _renamed(pairs: list[str]) -> dict[str, str]:
+    """Our column name → theirs.
+
+    >>> _renamed(["user_id=customer", "item_id=a=b"])
+    {'user_id': 'customer', 'item_id': 'a=b'}
+    """
+    renamed = {}
+    for pair in pairs:
+        ours, equals, theirs = pair.partition("=")
+        if not (ours and equals and theirs):
+            raise UsageError(f"--column must be NAME=THEIRS, got {pair!r}", "for example: --column user_id=customer")
+        renamed[ours] = theirs
+    return renamed
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """Refuse to write over anything but a graph folder, and over that unless asked to."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file", "name a folder")
+    found = {path.name for path in out.iterdir()} if out.exists() else set()
+    if found and not found <= GRAPH_FOLDER:
+        raise DataError(f"{out} is not empty and not a graph folder", "choose another folder")
+    if found and not overwrite:
+        raise DataError(f"{out} holds a graph already", "choose another folder, or replace it with --overwrite")

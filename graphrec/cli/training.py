@@ -1,0 +1,174 @@
+"""train: from a graph folder to a run folder, with progress for those who wait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphrec.cli.console import flat, say, shown
+from graphrec.cli.errors import Interrupted
+from graphrec.cli.options import split_names
+from graphrec.errors import UsageError
+
+if TYPE_CHECKING:
+    from graphrec.config import RunConfig
+    from graphrec.data import Dataset
+    from graphrec.runs import Run
+
+OWN = ("graph", "out", "config", "resume")  # parameters of the command; all others are options of the configuration
+
+
+def _training(help_text: str) -> typer.models.OptionInfo:
+    return typer.Option(help=help_text, rich_help_panel="Training")
+
+
+def _setting(help_text: str) -> typer.models.OptionInfo:
+    return typer.Option(help=help_text, rich_help_panel="Settings of the models that have them")
+
+
+def train(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to write.")],
+    graph: Annotated[
+        Path | None, typer.Argument(metavar="GRAPH", help="A graph folder that graphrec build made.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="fused (the default), gat, lightgcn, item_knn or popularity.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A TOML configuration; options given beside it come first.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
+    refit: Annotated[bool | None, _training("Train once more on all train rows, for the epochs chosen.")] = None,
+    epochs: Annotated[int | None, _training("Passes over the training pairs, at most.")] = None,
+    batch_size: Annotated[int | None, _training("Pairs a step.")] = None,
+    learning_rate: Annotated[float | None, _training("Of Adam.")] = None,
+    patience: Annotated[int | None, _training("Evaluations without a better one before stopping; 0: never.")] = None,
+    eval_every: Annotated[int | None, _training("Epochs between evaluations on the select rows.")] = None,
+    width: Annotated[int | None, _setting("Of a node's vector.")] = None,
+    layers: Annotated[int | None, _setting("Of propagation.")] = None,
+    loss: Annotated[str | None, _setting("softmax or bpr.")] = None,
+    temperature: Annotated[float | None, _setting("Of the softmax loss.")] = None,
+    l2: Annotated[float | None, _setting("Weight of the squared layer-0 vectors.")] = None,
+    heads: Annotated[int | None, _setting("Of attention; a divisor of the width.")] = None,
+    attention_dropout: Annotated[float | None, _setting("Share of edges left out of a sum.")] = None,
+    message_dropout: Annotated[float | None, _setting("Share of the sent numbers set to zero.")] = None,
+    knowledge: Annotated[bool | None, _setting("Whether knowledge carries messages too.")] = None,
+    neighbours: Annotated[int | None, _setting("Kept for each item.")] = None,
+    shrink: Annotated[float | None, _setting("Pairs of items with little evidence count less.")] = None,
+    damping: Annotated[float | None, _setting("People who use everything say less.")] = None,
+    balance: Annotated[float | None, _setting("Exponent of the recommended item in item likeness.")] = None,
+    views: Annotated[str | None, _setting("Of the fusion, joined by commas.")] = None,
+    fusion_l2: Annotated[float | None, _setting("Weight of the fusion's distance from the plain mean.")] = None,
+    candidates: Annotated[int | None, _setting("Best items of each view that the fusion is fitted on.")] = None,
+    negatives: Annotated[int | None, _setting("Random items that the fusion is fitted on besides.")] = None,
+) -> None:
+    """Train a model on a graph folder and write a run folder."""
+    options = {name: value for name, value in ctx.params.items() if name not in OWN and value is not None}
+    if "views" in options:
+        options["views"] = tuple(split_names(options["views"], "--views"))
+    if resume:
+        _resume(out, graph, config, options)
+    elif graph is None:
+        raise UsageError("no graph folder to train on", f"graphrec train GRAPH --out {out}")
+    else:
+        _start(out, graph, config, options)
+
+
+def _start(out: Path, graph: Path, file: Path | None, options: Mapping[str, Any]) -> None:
+    """Begin a run."""
+    config = _configuration(file, options)
+
+    from graphrec.data import Dataset
+    from graphrec.runs import start_run
+    from graphrec.training import checked_device
+
+    checked_device(config.device)
+    dataset = Dataset.load(graph)
+    start_run(out, dataset, config)
+    _fit(out, dataset, config)
+
+
+def _resume(out: Path, graph: Path | None, file: Path | None, options: Mapping[str, Any]) -> None:
+    """Go on with a run, which stays what it was begun as."""
+    from graphrec.data import Dataset
+    from graphrec.runs import is_finished, read_unfinished
+
+    dataset, config = read_unfinished(out)
+    differing = _differences(config, file, options)
+    if differing:
+        raise UsageError(
+            f"the run in {out} was begun with other options: {'; '.join(differing)}",
+            "go on without them, or begin another run in another folder",
+        )
+    if graph is not None and Dataset.load(graph).fingerprint() != dataset.fingerprint():
+        raise UsageError(f"the run in {out} was begun on other data than {graph}", "go on without naming a graph")
+    if is_finished(out):
+        say(f"the run in {out} is finished; there is nothing to go on with")
+    else:
+        _fit(out, dataset, config)
+
+
+def _differences(config: RunConfig, file: Path | None, options: Mapping[str, Any]) -> list[str]:
+    """The fields in which a run's configuration differs from what is asked for now, each with both values."""
+    from graphrec.config import override
+
+    if options.get("model", config.model) != config.model:
+        return [f"model is {config.model}, not {options['model']}"]
+    begun = config.model_dump(mode="json")
+    wanted = _configuration(file, options) if file else override(begun, **options)
+    old, new = dict(flat(begun)), dict(flat(wanted.model_dump(mode="json")))
+    return [
+        f"{name} is {shown(old.get(name)) or 'absent'}, not {shown(new.get(name)) or 'absent'}"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _configuration(file: Path | None, options: Mapping[str, Any]) -> RunConfig:
+    from graphrec.config import make_config, read_config
+
+    return make_config(**options) if file is None else read_config(file, **options)
+
+
+def _fit(out: Path, dataset: Dataset, config: RunConfig) -> None:
+    """Train to the end, say what came of it, and write the report."""
+    say(f"training {config.model} on {dataset.num_users:,} users and {dataset.num_items:,} items")
+    try:
+        _summary(_trained(out, dataset, config))
+
+        from graphrec.report import write_report
+
+        say(f"the run is in {out}, its report in {write_report(out)}")
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; go on with: graphrec train --resume --out {out}") from None
+    say(f"next: graphrec evaluate {out}")
+
+
+def _trained(out: Path, dataset: Dataset, config: RunConfig) -> Run:
+    """Train from wherever the checkpoints are, and finish the run folder."""
+    from graphrec.cli.progress import following
+    from graphrec.runs import CHECKPOINTS, Run, finish_run
+    from graphrec.training import fit_model
+
+    with following() as on_epoch:
+        fitted = fit_model(dataset, config, checkpoints=out / CHECKPOINTS, on_epoch=on_epoch)
+    run = Run.from_fitted(dataset, config, fitted)
+    finish_run(out, run)
+    return run
+
+
+def _summary(run: Run) -> None:
+    """What was chosen, how good it is on the select rows, and what the fusion decided."""
+    for view, epoch in run.metrics["epochs"].items():
+        say(f"{view}: epoch {epoch} was chosen")
+    valid = run.metrics["valid"]
+    if valid:
+        say("on the select rows: " + ", ".join(f"{name} {valid[name]:.4f}" for name in ("recall@20", "ndcg@20")))
+    if run.metrics["fusion"]:
+        say(f"fusion: {run.metrics['fusion']['reason']}")

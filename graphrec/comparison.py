@@ -1,0 +1,69 @@
+"""Finished runs judged on their test rows, beside the baselines and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from graphrec.evaluation import compare
+from graphrec.evaluation.baselines import evaluate_baselines
+from graphrec.graph import build_graph
+from graphrec.recommender import load
+from graphrec.runs import record_test
+from graphrec.training import TRAIN_PARTS, part_csr
+from graphrec.data import Part
+
+PAIRED = ("recall@20", "ndcg@20")
+
+
+def evaluate_runs(folders: Sequence[str | PathLike[str]], ks: tuple[int, ...] = (10, 20)) -> dict[str, Any]:
+    """Judge runs by full ranking of their test rows and write what was found into their folders.
+
+    Runs on the same rows are compared pair by pair, user by user, and every run is compared with its baselines.
+
+    Args:
+        folders: run folders.
+        ks: list lengths.
+
+    Returns:
+        ``{"runs": [{"run", "model", "users", "left_out", "test", "baselines"}], "paired": [{"a", "b", "metric", …}]}``.
+
+    Raises:
+        RunError: a folder holds no finished run.
+        DataError: a run has no test rows.
+    """
+    runs, judged, rows = [], {}, {}
+    baselines: dict[str, Any] = {}
+    for folder in folders:
+        recommender = load(folder)
+        dataset = recommender.dataset
+        found = recommender.evaluate(ks)
+        key = dataset.fingerprint()
+        if key not in baselines:
+            graph = build_graph(dataset, TRAIN_PARTS, knowledge=False)
+            baselines[key] = evaluate_baselines(graph, test=part_csr(dataset, Part.TEST), ks=ks)
+        beside = {name: evaluation.metrics for name, evaluation in baselines[key].items()}
+        record_test(Path(folder), found.metrics, beside, found.per_user)
+        judged[str(folder)], rows[str(folder)] = found, key
+        runs.append(
+            {
+                "run": str(folder),
+                "model": recommender.model.name,
+                "users": found.num_users,
+                "left_out": found.num_left_out,
+                "test": found.metrics,
+                "baselines": beside,
+            }
+        )
+    metrics = [metric for metric in PAIRED if all(metric in run["test"] for run in runs)]
+    pairs = [(a, b, judged[a], judged[b]) for a, b in combinations(judged, 2) if rows[a] == rows[b]]
+    pairs += [(run, name, judged[run], other) for run in judged for name, other in baselines[rows[run]].items()]
+    paired = [
+        {"a": a, "b": b, "metric": metric, **compare(first.per_user, second.per_user, metric)}
+        for a, b, first, second in pairs
+        for metric in metrics
+    ]
+    return {"runs": runs, "paired": paired}

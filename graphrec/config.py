@@ -1,0 +1,146 @@
+"""Everything that decides a run, validated once, frozen, and written beside the run as TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
+
+from graphrec.errors import UsageError, nearest
+from graphrec.files import write_text
+from graphrec.models import Fused, make_settings, model_class
+
+
+class TrainingConfig(BaseModel):
+    """How models with gradients are trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(100, ge=1, description="passes over the training pairs, at most")
+    batch_size: int = Field(2048, ge=1, description="pairs a step")
+    learning_rate: float = Field(5e-3, gt=0, description="of Adam")
+    patience: int = Field(10, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
+    eval_every: int = Field(1, ge=1, description="epochs between evaluations on the select rows")
+
+
+class RunConfig(BaseModel):
+    """One run: which model, with which settings, trained how.
+
+    ``models`` holds the settings of the model and, for a fusion, of each of its views, by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "fused"
+    seed: int = Field(0, ge=0)
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    refit: bool = Field(False, description="train once more on all train rows, for the epochs chosen on select")
+    training: TrainingConfig = TrainingConfig()
+    models: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Settings objects for the model and its views, and for nothing else."""
+        name = values.get("model", "fused")
+        given = {key: _as_mapping(value) for key, value in values.get("models", {}).items()}
+        settings = {name: make_settings(name, given.pop(name, {}))}
+        if issubclass(model_class(name), Fused):
+            settings |= {view: make_settings(view, given.pop(view, {})) for view in settings[name].views}
+        if given:
+            raise UsageError(f"settings for {', '.join(given)}, which model {name} does not use")
+        return {**values, "models": settings}
+
+    @field_serializer("models")
+    def _plain(self, models: dict[str, Any]) -> dict[str, Any]:
+        return {name: dataclasses.asdict(settings) for name, settings in models.items()}
+
+
+def make_config(model: str = "fused", **options: Any) -> RunConfig:
+    """A run's configuration from flat options, each put where it belongs.
+
+    A setting that several of the run's models have (``width``, say) is set for all of them.
+
+    Args:
+        model: name of the model.
+        options: fields of ``RunConfig``, of ``TrainingConfig``, and settings of the model and its views.
+
+    Raises:
+        UsageError: an unknown model or option, or a value that breaks a rule.
+
+    >>> config = make_config("gat", epochs=20, width=32)
+    >>> config.training.epochs, config.models["gat"].width
+    (20, 32)
+    """
+    return override({}, model=model, **options)
+
+
+def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
+    """A configuration from nested values with flat options, as ``make_config`` takes them, laid over them.
+
+    Raises:
+        UsageError: an unknown model or option, or a value that breaks a rule.
+
+    >>> override({"model": "gat", "training": {"epochs": 20, "patience": 3}}, epochs=5).training.epochs
+    5
+    """
+    merged: dict[str, Any] = {"training": {}, "models": {}} | dict(values)
+    merged |= {part: dict(merged[part]) for part in ("training", "models")}
+    merged["model"] = model = options.get("model", merged.get("model", "fused"))
+    views = options.get("views")
+    members = list(parse_config(merged).models) if views is None else [model, *views]
+    fields = {name: [f.name for f in dataclasses.fields(model_class(name).Settings)] for name in members}
+    for option, value in options.items():
+        owners = [name for name in members if option in fields[name]]
+        if option in RunConfig.model_fields:
+            merged[option] = value
+        elif option in TrainingConfig.model_fields:
+            merged["training"][option] = value
+        elif owners:
+            for name in owners:
+                merged["models"][name] = {**_as_mapping(merged["models"].get(name, {})), option: value}
+        else:
+            known = [*RunConfig.model_fields, *TrainingConfig.model_fields, *sum(fields.values(), [])]
+            raise UsageError(f"model {model} has no option {option!r}", nearest(option, known))
+    return parse_config(merged)
+
+
+def parse_config(values: Mapping[str, Any]) -> RunConfig:
+    """A configuration from nested values, as TOML holds them.
+
+    Raises:
+        UsageError: naming the field, the rule and the value.
+    """
+    try:
+        return RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{field}: {first['msg'].lower()}, got {first['input']!r}") from None
+
+
+def read_config(path: Path, **options: Any) -> RunConfig:
+    """Read a TOML file; flat options, as ``make_config`` takes them, come before what it says.
+
+    Raises:
+        UsageError: no such file, not TOML, or not a configuration.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot read the configuration {path}: {error}") from None
+    return override(values, **options)
+
+
+def write_config(config: RunConfig, path: Path) -> None:
+    """Write a TOML file, atomically."""
+    write_text(path, tomli_w.dumps(config.model_dump(mode="json")))
+
+
+def _as_mapping(value: Any) -> dict[str, Any]:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else dict(value)  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""The names of the columns we read, in one place, and how they are found in a caller's table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graphrec.errors import DataError, UsageError, nearest
+
+KINDS = ("user", "item", "entity")  # in the order of the node numbering
+DELIMITERS = (",", "\t", ";", "|")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one kind of table.
+
+    Args:
+        table: what the table is called in messages.
+        required: columns it must have; the first ones are ids.
+        optional: columns that are read where they exist.
+        attributes: whether all further columns are kept, as text.
+    """
+
+    table: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    attributes: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns with a meaning of their own."""
+        return self.required + self.optional
+
+
+INTERACTIONS = Columns("interactions", ("user_id", "item_id"), ("rating", "timestamp", "weight"))
+KNOWLEDGE = Columns("knowledge", ("head", "relation", "tail"), ("head_type", "tail_type"))
+ITEMS = Columns("items", ("item_id",), ("title",), attributes=True)
+USERS = Columns("users", ("user_id",), ("title",), attributes=True)
+
+IDS = frozenset({"user_id", "item_id", "head", "relation", "tail"})
+
+
+def check_renamed(renamed: Mapping[str, str]) -> None:
+    """Refuse a mapping whose keys are none of our column names.
+
+    >>> check_renamed({"usr_id": "customer"})
+    Traceback (most recent call last):
+    ...
+    graphrec.errors.UsageError: there is no column 'usr_id' to rename
+    did you mean user_id?
+    """
+    ours = [name for spec in (INTERACTIONS, KNOWLEDGE, ITEMS, USERS) for name in spec.names]
+    for name in renamed:
+        if name not in ours:
+            hint = nearest(name, ours) or f"the columns are {', '.join(dict.fromkeys(ours))}"
+            raise UsageError(f"there is no column {name!r} to rename", hint)
+
+
+def resolve(spec: Columns, found: Sequence[str], renamed: Mapping[str, str], where: str) -> dict[str, str]:
+    """Our name → the table's name, for each column that will be read.
+
+    A renamed column is taken under the caller's name, or under ours where the table lacks the caller's; an optional
+    column that is renamed must exist.
+
+    Args:
+        spec: the columns looked for.
+        found: the table's column names, in order.
+        renamed: our name → the caller's.
+        where: the file, for messages.
+
+    Raises:
+        DataError: a name occurs twice, or a needed column is missing.
+
+    >>> resolve(INTERACTIONS, ["customer", "item_id", "colour"], {"user_id": "customer"}, "sales.csv")
+    {'user_id': 'customer', 'item_id': 'item_id'}
+    """
+    repeated = sorted({name for name in found if found.count(name) > 1})
+    if repeated:
+        raise DataError(f"{where}: two columns are called {repeated[0]!r}", "give each column a name of its own")
+    chosen = {}
+    for name in spec.names:
+        theirs = renamed.get(name, name)
+        if theirs in found or name in found:
+            chosen[name] = theirs if theirs in found else name
+        elif name in spec.required or name in renamed:
+            raise _missing(spec, name, theirs, found, where)
+    if spec.attributes:
+        taken = set(chosen.values())
+        chosen |= {name: name for name in found if name not in taken and name not in chosen}
+    return chosen
+
+
+def _missing(spec: Columns, name: str, theirs: str, found: Sequence[str], where: str) -> DataError:
+    """The error for a column that is not there, with the most likely way out."""
+    message = f"{where}: the {spec.table} table has no column {theirs!r}; it has {', '.join(map(repr, found))}"
+    if len(found) == 1:
+        for delimiter in DELIMITERS:
+            if delimiter in found[0]:
+                shown = repr(delimiter) if delimiter != "\t" else r"'\t'"
+                return DataError(message, f"its columns seem to be parted by {shown}: pass --delimiter {shown}")
+    close = nearest(theirs, found) or nearest(theirs.replace("_", "").lower(), [other.lower() for other in found])
+    rename = (
+        f"say which column it is, for example columns={{{name!r}: {found[0]!r}}}, or name headerless columns by header="
+    )
+    return DataError(message, f"{close} {rename}".strip())

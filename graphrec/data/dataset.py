@@ -1,0 +1,229 @@
+"""The data as integers: interactions with their parts, knowledge, and the ids behind them; saved as a graph folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from graphrec.data.columns import KINDS
+from graphrec.data.ids import IdMap
+from graphrec.data.split import Part
+from graphrec.errors import DataError
+from graphrec.files import atomic_path, write_text
+
+FORMAT = "graphrec-dataset"
+VERSION = 1
+_TABLES = {"user_table": "users", "item_table": "items", "entity_table": "entities"}
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """One entry for each distinct (user, item) of train and of test, sorted by (user, item); all arrays of length n.
+
+    Args:
+        user, item: int32 indices.
+        part: uint8 values of Part; a pair given in both train and test has two entries.
+        count: int32, how many rows were this pair.
+        timestamp: int64 of the last of them, −1 where absent; None if no row has one.
+        rating, weight: float32 of the last of them, NaN where absent; None if no row has one.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    part: np.ndarray
+    count: np.ndarray
+    timestamp: np.ndarray | None = None
+    rating: np.ndarray | None = None
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def select(self, *parts: Part) -> tuple[np.ndarray, np.ndarray]:
+        """(user, item) of the entries in these parts, in order."""
+        chosen = np.isin(self.part, [int(part) for part in parts])
+        return self.user[chosen], self.item[chosen]
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """Distinct triples, sorted, as read (no inverses). Nodes: users from 0, then items, then entities.
+
+    Args:
+        head, tail: int32 nodes.
+        relation: int32 positions in ``relations``.
+        relations: their names.
+    """
+
+    head: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    relation: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    tail: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    relations: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.head)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Everything a model is trained on, and the names to show it under.
+
+    Args:
+        users, items, entities: ids by index.
+        user_table, item_table, entity_table: attributes as text, row i for index i, null where absent.
+        source: where it came from and what was counted on the way; JSON-able.
+    """
+
+    users: IdMap
+    items: IdMap
+    entities: IdMap
+    interactions: Interactions
+    knowledge: Knowledge
+    user_table: pa.Table | None = None
+    item_table: pa.Table | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+    entity_table: pa.Table | None = None
+
+    @property
+    def num_users(self) -> int:
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def num_entities(self) -> int:
+        """Entities that are not items."""
+        return len(self.entities)
+
+    @property
+    def num_nodes(self) -> int:
+        return self.num_users + self.num_items + self.num_entities
+
+    def item_title(self, index: int) -> str | None:
+        """The title of an item, None where it has none."""
+        return _title(self.item_table, index)
+
+    def node_id(self, node: int) -> tuple[str, str]:
+        """("user" | "item" | "entity", id) of a node."""
+        kind, index = self._locate(node)
+        ids = (self.users, self.items, self.entities)[KINDS.index(kind)]
+        return kind, str(ids.names([index])[0])
+
+    def node_name(self, node: int) -> str:
+        """What to call a node in front of people: its title, else its id."""
+        kind, index = self._locate(node)
+        return _title(getattr(self, f"{kind}_table"), index) or self.node_id(node)[1]
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write a graph folder: ids/, tables/ and, last, dataset.json, without which the folder does not load."""
+        root = Path(folder)
+        (root / "dataset.json").unlink(missing_ok=True)
+        for name in ("users", "items", "entities"):
+            getattr(self, name).save(root / "ids" / f"{name}.parquet")
+        _write(_columns(self.interactions), root / "tables" / "interactions.parquet")
+        _write(_columns(self.knowledge), root / "tables" / "knowledge.parquet")
+        for attribute, name in _TABLES.items():
+            _write(getattr(self, attribute), root / "tables" / f"{name}.parquet")
+        header = {"format": FORMAT, "version": VERSION, "counts": self._counts()}
+        header |= {"relations": list(self.knowledge.relations), "source": self.source}
+        write_text(root / "dataset.json", json.dumps(header, indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Dataset:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: the folder is foreign, of another version, or damaged.
+        """
+        root = Path(folder)
+        header = _read_header(root)
+        tables = root / "tables"
+        interactions, knowledge = _read(tables / "interactions.parquet"), _read(tables / "knowledge.parquet")
+        users, items, entities = (
+            IdMap.load(root / "ids" / f"{name}.parquet") for name in ("users", "items", "entities")
+        )
+        dataset = cls(
+            users,
+            items,
+            entities,
+            Interactions(**_arrays(interactions)),
+            Knowledge(**_arrays(knowledge), relations=tuple(header["relations"])),
+            user_table=_read(tables / "users.parquet", optional=True),
+            item_table=_read(tables / "items.parquet", optional=True),
+            source=header["source"],
+            entity_table=_read(tables / "entities.parquet", optional=True),
+        )
+        if dataset._counts() != header["counts"]:
+            raise DataError(f"{root}: its tables do not match dataset.json", "build the folder anew")
+        return dataset
+
+    def _counts(self) -> dict[str, int]:
+        sizes = {"users": self.num_users, "items": self.num_items, "entities": self.num_entities}
+        return sizes | {"interactions": len(self.interactions), "knowledge": len(self.knowledge)}
+
+    def _locate(self, node: int) -> tuple[str, int]:
+        if not 0 <= node < self.num_nodes:
+            raise IndexError(f"node must be in [0, {self.num_nodes}), got {node}")
+        if node < self.num_users:
+            return "user", node
+        if node < self.num_users + self.num_items:
+            return "item", node - self.num_users
+        return "entity", node - self.num_users - self.num_items
+
+
+def _title(table: pa.Table | None, index: int) -> str | None:
+    return table["title"][index].as_py() if table is not None and "title" in table.column_names else None
+
+
+def _columns(record: Interactions | Knowledge) -> pa.Table:
+    return pa.table({name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)})
+
+
+def _arrays(table: pa.Table) -> dict[str, np.ndarray]:
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _write(table: pa.Table | None, path: Path) -> None:
+    """Write a table atomically; no table means no file, also none left from before."""
+    if table is None:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def _read(path: Path, *, optional: bool = False) -> pa.Table | None:
+    if optional and not path.exists():
+        return None
+    try:
+        return pq.read_table(path, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: missing or damaged ({error})", "build the folder anew") from error
+
+
+def _read_header(root: Path) -> dict[str, Any]:
+    hint = "make a graph folder with: graphrec build interactions.csv --out graph/"
+    if not root.is_dir():
+        raise DataError(f"{root}: no such graph folder", hint)
+    path = root / "dataset.json"
+    if not path.is_file():
+        raise DataError(f"{root}: not a graph folder, or not written to its end; it has no dataset.json", hint)
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error})", hint) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise DataError(f"{path}: not written by graphrec", hint)
+    if header.get("version") != VERSION:
+        message = f"{path}: has version {header.get('version')}, this graphrec reads version {VERSION}"
+        raise DataError(message, "build the folder anew")
+    return header

@@ -1,0 +1,157 @@
+"""Strict reading of delimited text: every field as the text it is, every malformed row reported with its line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from graphrec.errors import DataError, UsageError
+
+BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+BLOCK = 1 << 24  # bytes looked at together
+
+
+@dataclass(frozen=True)
+class DelimitedFile:
+    """A text table whose outer form has been checked.
+
+    Args:
+        path: the file.
+        delimiter: one character.
+        columns: column names, from the first row or from the caller.
+        headed: whether the first row holds the names.
+    """
+
+    path: Path
+    delimiter: str
+    columns: tuple[str, ...]
+    headed: bool
+
+
+def open_delimited(path: Path, delimiter: str | None = None, header: Sequence[str] | None = None) -> DelimitedFile:
+    r"""Check a file's encoding and quoting and learn its columns.
+
+    Args:
+        path: CSV by default, tab separated if it ends in .tsv or .txt.
+        delimiter: overrides what the name says; ``\t`` may be written as two characters.
+        header: the columns' names, where the file has no header row.
+
+    Raises:
+        DataError: the file is empty, holds NUL bytes or is not text, or a quote never closes.
+    """
+    delimiter = BY_SUFFIX[path.suffix.lower()] if delimiter is None else delimiter.replace("\\t", "\t")
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise UsageError(f"delimiter must be one character, got {delimiter!r}")
+    if _check_bytes(path):
+        _check_quotes(path, delimiter)
+    first = next(_rows(path, delimiter), None)
+    if first is None:
+        raise DataError(f"{path}: the file is empty", "it needs a header row and at least one row")
+    if header is None:
+        return DelimitedFile(path, delimiter, tuple(first[1]), headed=True)
+    if len(first[1]) != len(header):
+        message = f"{path}: header names {len(header)} columns, line {first[0]} has {len(first[1])}"
+        raise DataError(message, f"the line reads {delimiter.join(first[1])!r}; check header and delimiter")
+    return DelimitedFile(path, delimiter, tuple(header), headed=False)
+
+
+def read_delimited(file: DelimitedFile, types: dict[str, pa.DataType]) -> tuple[pa.Table, bool]:
+    """Read the columns named in ``types``; rows with too few or too many fields are left out.
+
+    Returns:
+        The table, without any null, and whether rows were left out.
+    """
+    ragged = []
+
+    def note(row: pa_csv.InvalidRow) -> str:
+        ragged.append(row.actual_columns)
+        return "skip"
+
+    try:
+        table = pa_csv.read_csv(
+            file.path,
+            read_options=pa_csv.ReadOptions(column_names=None if file.headed else list(file.columns)),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=note
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=types, include_columns=list(types), null_values=[], strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise _not_readable(file.path, error) from error
+    return table, bool(ragged)
+
+
+def locate(file: DelimitedFile) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """Line numbers, found by a slow second reading; called only once something is wrong.
+
+    Returns:
+        The line of each row that ``read_delimited`` kept, and (line, reason) of each row that it left out.
+    """
+    kept, ragged = [], []
+    for line, fields in islice(_rows(file.path, file.delimiter), int(file.headed), None):
+        if len(fields) == len(file.columns):
+            kept.append(line)
+        else:
+            ragged.append((line, f"{len(fields)} fields where {len(file.columns)} were expected"))
+    return np.array(kept, dtype=np.int64), ragged
+
+
+def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, fields) of each row that is not blank; lines count from 1."""
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as lines:
+        reader = csv.reader(lines, delimiter=delimiter)
+        line = 1
+        for fields in reader:
+            if fields:
+                yield line, fields
+            line = reader.line_num + 1
+
+
+def _check_bytes(path: Path) -> bool:
+    """Refuse NUL bytes; return whether the file holds quotes."""
+    if path.stat().st_size == 0:
+        return False
+    content = np.memmap(path, dtype=np.uint8, mode="r")
+    quotes = False
+    for start in range(0, len(content), BLOCK):
+        block = content[start : start + BLOCK]
+        if not block.all():
+            line = int((content[: start + int(np.argmin(block != 0))] == 10).sum()) + 1
+            raise DataError(
+                f"{path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16", "save it as UTF-8 text"
+            )
+        quotes = quotes or bool((block == ord('"')).any())
+    return quotes
+
+
+def _check_quotes(path: Path, delimiter: str) -> None:
+    """Refuse a quote that never closes, or text after a closing quote: both would swallow or change rows."""
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as lines:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        start = 1
+        try:
+            for _ in reader:
+                start = reader.line_num + 1
+        except csv.Error as error:
+            message = f"{path}, line {start}: the quotes of this row do not match ({error})"
+            raise DataError(message, 'close each quoted field, and write a quote inside one as ""') from error
+
+
+def _not_readable(path: Path, error: pa.ArrowInvalid) -> DataError:
+    """The error for text that pyarrow refuses: the first line that is not UTF-8, else pyarrow's own words."""
+    with open(path, "rb") as lines:
+        for line, content in enumerate(lines, start=1):
+            try:
+                content.decode("utf-8")
+            except UnicodeDecodeError:
+                return DataError(f"{path}, line {line}: not UTF-8 text", "save the file as UTF-8")
+    return DataError(f"{path}: {error}")

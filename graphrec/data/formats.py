@@ -1,0 +1,253 @@
+"""Folders in the forms the field passes around, recognised by their files.
+
+- lists (LightGCN, KGAT): ``train.txt`` and optionally ``test.txt`` with lines ``user item item …``; ``kg_final.txt``
+  with lines ``head relation tail``; names in ``user_list``, ``item_list``, ``entity_list`` and ``relation_list.txt``.
+- pairs (KGCN, RippleNet): ``ratings_final.txt`` with lines ``user item label``; ``kg_final.txt``; names in ``kg.txt``.
+
+All ids are whole numbers; an entity id below the number of items is that item.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from graphrec.data.columns import KINDS
+from graphrec.data.integers import encode, read_columns, read_lists
+from graphrec.errors import DataError
+
+ITEM, ENTITY = KINDS.index("item"), KINDS.index("entity")
+
+
+@dataclass(frozen=True)
+class InteractionRows:
+    """Interactions as read: one entry a row, ids dictionary-encoded.
+
+    Args:
+        is_test: bool, whether the row came as test.
+        values: "timestamp" int64, "rating" and "weight" float32, where read.
+    """
+
+    user: pa.DictionaryArray
+    item: pa.DictionaryArray
+    is_test: np.ndarray
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class KnowledgeRows:
+    """Knowledge as read: one entry a row; ``*_kind`` is a position in KINDS, or UNTYPED."""
+
+    head: pa.DictionaryArray
+    head_kind: np.ndarray
+    relation: np.ndarray
+    tail: pa.DictionaryArray
+    tail_kind: np.ndarray
+    relations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Described:
+    """Ids that a table lists, distinct, and what it says about them (None: nothing)."""
+
+    ids: pa.Array
+    attributes: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a known folder holds; ``negatives`` counts the label-0 rows, which are no edges."""
+
+    format: str
+    interactions: InteractionRows
+    has_test: bool
+    knowledge: KnowledgeRows | None
+    users: Described
+    items: Described
+    entities: Described
+    negatives: int = 0
+
+
+def read_folder(path: Path) -> Folder:
+    """Recognise a folder by its files and read it.
+
+    Raises:
+        DataError: the folder is of no known form, or a file in it is not as its form asks.
+    """
+    if (path / "train.txt").is_file():
+        return _read_lists_folder(path)
+    if (path / "ratings_final.txt").is_file():
+        return _read_pairs_folder(path)
+    names = sorted(other.name for other in path.iterdir())
+    if "dataset.json" in names:
+        raise DataError(f"{path}: is a graph folder, built already", "train on it, or build from the tables themselves")
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "") if names else "nothing"
+    hint = (
+        "known folders hold train.txt and test.txt, or ratings_final.txt; otherwise name the interactions file itself"
+    )
+    raise DataError(f"{path}: not a known data folder; it holds {shown}", hint)
+
+
+def _read_lists_folder(path: Path) -> Folder:
+    user, item, users = read_lists(path / "train.txt")
+    is_test = np.zeros(len(user), dtype=bool)
+    has_test = (path / "test.txt").is_file()
+    if has_test:
+        test_user, test_item, test_users = read_lists(path / "test.txt")
+        user, item = np.concatenate([user, test_user]), np.concatenate([item, test_item])
+        users, is_test = np.union1d(users, test_users), np.concatenate([is_test, np.ones(len(test_user), dtype=bool)])
+    if not len(user):
+        raise DataError(f"{path / 'train.txt'}: no interactions", "its lines are 'user item item …'")
+    listed = _read_names(path / "item_list.txt", "item")
+    if len(listed.ids):
+        stray = item[~np.isin(item, listed.ids)]
+        if len(stray):
+            raise DataError(f"{path}: item {stray[0]} is not in item_list.txt", "complete the list or remove it")
+    count = max(int(item.max()), int(listed.ids.max(initial=-1))) + 1
+    triples = _read_triples(path)
+    named = _read_names(path / "entity_list.txt", "entity")
+    relation_names = _read_names(path / "relation_list.txt", "relation")
+    names = dict(zip(relation_names.ids.tolist(), relation_names.name, strict=True))
+    interactions = InteractionRows(encode(user), encode(item), is_test)
+    items = _union(item, listed.ids, _below(triples, count, inside=True))
+    entities = _union(named.ids[named.ids >= count], _below(triples, count, inside=False))
+    user_names = _read_names(path / "user_list.txt", "user")
+    return Folder(
+        "lists",
+        interactions,
+        has_test,
+        _knowledge(triples, count, names),
+        _describe(_union(users, user_names.ids), original_id=user_names),
+        _describe(items, original_id=listed, title=named),
+        _describe(entities, title=named),
+    )
+
+
+def _read_pairs_folder(path: Path) -> Folder:
+    """Label-1 rows are interactions; label-0 rows were sampled as negatives and are only counted."""
+    rows = read_columns(path / "ratings_final.txt", 3)
+    odd = np.flatnonzero(rows[:, 2] > 1)
+    if len(odd):
+        raise DataError(f"{path / 'ratings_final.txt'}: label {rows[odd[0], 2]} of row {odd[0] + 1} is neither 0 nor 1")
+    positive = rows[rows[:, 2] == 1]
+    if not len(positive):
+        raise DataError(f"{path / 'ratings_final.txt'}: no row has label 1")
+    count = int(rows[:, 1].max()) + 1
+    triples = _read_triples(path)
+    interactions = InteractionRows(encode(positive[:, 0]), encode(positive[:, 1]), np.zeros(len(positive), dtype=bool))
+    return Folder(
+        "pairs",
+        interactions,
+        False,
+        _knowledge(triples, count, _aligned_names(path, triples)),
+        _describe(np.unique(rows[:, 0])),
+        _describe(_union(rows[:, 1], _below(triples, count, inside=True))),
+        _describe(_below(triples, count, inside=False)),
+        negatives=len(rows) - len(positive),
+    )
+
+
+@dataclass(frozen=True)
+class _Names:
+    ids: np.ndarray
+    name: list[str]
+    kind: list[str] | None = None
+
+
+def _read_names(path: Path, what: str) -> _Names:
+    """A list with a header row and the columns original id, new id, perhaps type and name; empty if there is none."""
+    if not path.is_file():
+        return _Names(np.zeros(0, dtype=np.int64), [])
+    table = _read_plain(path)
+    columns = table.column_names
+    id_column = next((name for name in ("remap_id", f"{what}_id", "id") if name in columns), columns[-1])
+    name_column = next((name for name in ("name", "title") if name in columns), None)
+    name_column = name_column or next((name for name in columns if name != id_column), id_column)
+    try:
+        ids = table[id_column].cast(pa.int64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: column {id_column!r} must hold whole numbers ({error})") from error
+    if len(np.unique(ids)) < len(ids) or ids.min(initial=0) < 0:
+        raise DataError(f"{path}: column {id_column!r} must hold distinct numbers >= 0")
+    kind = table["type"].to_pylist() if "type" in columns else None
+    return _Names(ids, table[name_column].to_pylist(), kind)
+
+
+def _read_plain(path: Path, names: list[str] | None = None) -> pa.Table:
+    """Tab- or blank-separated text without quoting; all columns as text."""
+    with open(path, encoding="utf-8-sig", errors="replace") as lines:
+        first = lines.readline().rstrip("\r\n")
+    delimiter = "\t" if "\t" in first else " "
+    columns = names or first.split(delimiter)
+    try:
+        return pa_csv.read_csv(
+            path,
+            read_options=pa_csv.ReadOptions(use_threads=False, column_names=columns, skip_rows=0 if names else 1),
+            parse_options=pa_csv.ParseOptions(delimiter=delimiter, quote_char=False),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.large_string()), null_values=[], strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _read_triples(path: Path) -> np.ndarray:
+    """``kg_final.txt`` as int64 [n, 3] of head, relation, tail; no row if there is no such file."""
+    file = path / "kg_final.txt"
+    return read_columns(file, 3) if file.is_file() else np.zeros((0, 3), dtype=np.int64)
+
+
+def _aligned_names(path: Path, triples: np.ndarray) -> dict[int, str]:
+    """Relation names from ``kg.txt``, if it is ``kg_final.txt`` row for row; else none."""
+    if not (path / "kg.txt").is_file() or not len(triples):
+        return {}
+    table = _read_plain(path / "kg.txt", ["head", "relation", "tail"])
+    for place, column in ((0, "head"), (2, "tail")):
+        if table[column].to_pylist() != triples[:, place].astype(str).tolist():
+            return {}
+    pairs = set(zip(triples[:, 1].tolist(), table["relation"].to_pylist(), strict=True))
+    return dict(pairs) if len({number for number, _ in pairs}) == len(pairs) else {}
+
+
+def _knowledge(triples: np.ndarray, count: int, names: dict[int, str]) -> KnowledgeRows | None:
+    """Triples with names for their relations, or the numbers where names are missing or not distinct."""
+    if not len(triples):
+        return None
+    numbers, relation = np.unique(triples[:, 1], return_inverse=True)
+    relations = tuple(names.get(number, "") for number in numbers.tolist())
+    if "" in relations or len(set(relations)) < len(relations):
+        relations = tuple(map(str, numbers.tolist()))
+    kinds = np.where(triples < count, ITEM, ENTITY).astype(np.uint8)
+    head, tail = encode(triples[:, 0]), encode(triples[:, 2])
+    return KnowledgeRows(head, kinds[:, 0], relation.astype(np.int32), tail, kinds[:, 2], relations)
+
+
+def _below(triples: np.ndarray, count: int, *, inside: bool) -> np.ndarray:
+    """Distinct heads and tails that are items (``inside``) or entities."""
+    nodes = np.unique(triples[:, [0, 2]])
+    return nodes[(nodes < count) == inside]
+
+
+def _union(*parts: np.ndarray) -> np.ndarray:
+    return np.unique(np.concatenate(parts))
+
+
+def _describe(ids: np.ndarray, **columns: _Names) -> Described:
+    """Names and types for these ids where the lists have them."""
+    attributes = {}
+    for column, names in columns.items():
+        texts = {column: names.name} | ({"type": names.kind} if names.kind else {})
+        for title, text in texts.items():
+            if len(names.ids) and len(text):
+                order = np.argsort(names.ids)
+                place = np.searchsorted(names.ids, ids, sorter=order).clip(max=len(order) - 1)
+                rows = order[place]
+                absent = names.ids[rows] != ids
+                attributes[title] = pa.array(text, pa.large_string()).take(pa.array(rows, mask=absent))
+    strings = pa.array(ids).cast(pa.large_string())
+    return Described(strings, pa.table(attributes) if attributes else None)

@@ -1,0 +1,227 @@
+"""Tables in: CSV, Parquet, pandas or Arrow, read strictly. Nothing is inferred, merged or dropped in silence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from graphrec.data import values
+from graphrec.data.columns import IDS, Columns, resolve
+from graphrec.data.delimited import BY_SUFFIX, DelimitedFile, locate, open_delimited, read_delimited
+from graphrec.data.ids import is_text
+from graphrec.data.values import DICTIONARY, SHOWN, Fault
+from graphrec.errors import DataError, nearest
+
+Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame | pa.Table
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The usable rows of one table.
+
+    Args:
+        where: the file, or what the table is called.
+        ids: our column name → dictionary-encoded strings.
+        numbers: our column name → numpy array (ratings, weights, times, kinds).
+        attributes: further columns as text, None where the table has or keeps none.
+        read: rows before any was skipped.
+        skipped: how many were.
+        examples: file, line and reason of the first few skipped rows.
+    """
+
+    where: str
+    ids: dict[str, pa.DictionaryArray]
+    numbers: dict[str, np.ndarray]
+    attributes: pa.Table | None
+    read: int
+    skipped: int = 0
+    examples: tuple[dict[str, Any], ...] = ()
+
+    def __len__(self) -> int:
+        return self.read - self.skipped
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """A table as found, its columns under our names; ``file`` where lines can be counted."""
+
+    where: str
+    table: pa.Table
+    file: DelimitedFile | None = None
+    ragged: bool = False
+    faults: list[Fault] = field(default_factory=list)
+
+
+def read_table(
+    source: Source,
+    spec: Columns,
+    *,
+    renamed: Mapping[str, str] | None = None,
+    header: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    skip: bool = False,
+) -> Rows:
+    """Read the columns that ``spec`` names.
+
+    Args:
+        source: a CSV, TSV or Parquet file, a pandas DataFrame or a pyarrow Table.
+        spec: which columns are read.
+        renamed: our name → the table's.
+        header: column names of a text file without a header row.
+        delimiter: overrides what the file's suffix says.
+        skip: leave bad rows out and count them, instead of stopping at the first.
+
+    Raises:
+        DataError: file, line (or row), value and the next step.
+
+    >>> from graphrec.data.columns import INTERACTIONS
+    >>> rows = read_table(pa.table({"user_id": ["007", "7"], "item_id": [1, 2]}), INTERACTIONS)
+    >>> rows.ids["user_id"].to_pylist(), rows.ids["item_id"].to_pylist()
+    (['007', '7'], ['1', '2'])
+    """
+    raw = _load(source, spec, renamed or {}, header, delimiter)
+    ids, numbers, attributes = _convert(raw, spec)
+    if not raw.table.num_rows and not raw.ragged:
+        raise DataError(f"{raw.where}: the {spec.table} table has no rows", "give at least one row or leave it out")
+    if not raw.ragged and not raw.faults:
+        return Rows(raw.where, ids, numbers, attributes, raw.table.num_rows)
+    return _without_bad(raw, ids, numbers, attributes, skip)
+
+
+def used(column: pa.DictionaryArray, mask: np.ndarray) -> pa.DictionaryArray:
+    """The rows where ``mask`` holds, with only the names that they use."""
+    rows = column.indices.fill_null(0).to_numpy()[mask]
+    codes = np.unique(rows)
+    indices = pa.array(np.searchsorted(codes, rows).astype(np.int32))
+    return pa.DictionaryArray.from_arrays(indices, column.dictionary.take(pa.array(codes)))
+
+
+def _load(
+    source: Source, spec: Columns, renamed: Mapping[str, str], header: Sequence[str] | None, delimiter: str | None
+) -> _Raw:
+    """Open the source and read the columns that are wanted, under our names."""
+    if isinstance(source, pa.Table):
+        where = f"{spec.table} (Table)"
+        chosen = resolve(spec, source.column_names, renamed, where)
+        return _Raw(where, source.select(list(chosen.values())).rename_columns(list(chosen)))
+    if isinstance(source, pd.DataFrame):
+        return _from_pandas(source, spec, renamed)
+    path = check_file(source, spec.table)
+    if path.suffix.lower() == ".parquet":
+        return _from_parquet(path, spec, renamed)
+    file = open_delimited(path, delimiter, header)
+    chosen = resolve(spec, file.columns, renamed, str(path))
+    keys = {name for name in chosen if name in IDS or name in ("head_type", "tail_type")}
+    types = {theirs: DICTIONARY if ours in keys else pa.large_string() for ours, theirs in chosen.items()}
+    table, ragged = read_delimited(file, types)
+    return _Raw(str(path), table.rename_columns(list(chosen)), file, ragged)
+
+
+def check_file(source: str | os.PathLike[str], table: str) -> Path:
+    """The path, if it is a file of a kind that is read here."""
+    path = Path(source)
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, and the {table} table must be a file", "name the file inside it")
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = nearest(path.name, siblings) or "check the path"
+        raise DataError(f"{path}: no such file for the {table} table", hint)
+    if path.suffix.lower() not in (*BY_SUFFIX, ".parquet"):
+        raise DataError(f"{path}: cannot read a {path.suffix or 'nameless'} file", "use .csv, .tsv, .txt or .parquet")
+    return path
+
+
+def _from_pandas(frame: pd.DataFrame, spec: Columns, renamed: Mapping[str, str]) -> _Raw:
+    where = f"{spec.table} (DataFrame)"
+    found = [str(name) for name in frame.columns]
+    columns = {}
+    for ours, theirs in resolve(spec, found, renamed, where).items():
+        try:
+            columns[ours] = pa.chunked_array([pa.array(frame.iloc[:, found.index(theirs)], from_pandas=True)])
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"{where}: {theirs} mixes types ({error})", "turn the column into text") from error
+    return _Raw(where, pa.table(columns))
+
+
+def _from_parquet(path: Path, spec: Columns, renamed: Mapping[str, str]) -> _Raw:
+    try:
+        schema = pq.read_schema(path)
+        chosen = resolve(spec, schema.names, renamed, str(path))
+        keys = [name for ours, name in chosen.items() if ours in IDS and is_text(schema.field(name).type)]
+        table = pq.read_table(path, columns=list(chosen.values()), read_dictionary=keys, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
+    return _Raw(str(path), table.select(list(chosen.values())).rename_columns(list(chosen)))
+
+
+def _convert(raw: _Raw, spec: Columns) -> tuple[dict[str, pa.DictionaryArray], dict[str, np.ndarray], pa.Table | None]:
+    """Typed columns; what cannot be read is added to ``raw.faults``."""
+    ids, numbers, attributes = {}, {}, {}
+    for name in raw.table.column_names:
+        column, found = raw.table[name], None
+        if name in IDS and name in spec.names:
+            ids[name], found = values.id_column(column, name, raw.where)
+        elif name == "timestamp" and name in spec.names:
+            numbers[name], found = values.time_column(column, name, raw.where)
+        elif name in ("rating", "weight") and name in spec.names:
+            numbers[name], found = values.number_column(column, name, raw.where)
+        elif name in ("head_type", "tail_type") and name in spec.names:
+            numbers[name], found = values.kind_column(column, name, raw.where)
+        else:
+            attributes[name] = values.text_column(column, name, raw.where)
+        raw.faults.extend([found] if found else [])
+    if spec.attributes:
+        raw.faults.extend(_repeated(ids[spec.required[0]], spec.required[0]))
+    return ids, numbers, pa.table(attributes) if attributes else None
+
+
+def _repeated(column: pa.DictionaryArray, name: str) -> list[Fault]:
+    """The fault of rows whose id an earlier row has described already."""
+    codes = column.indices.fill_null(-1).to_numpy()
+    rows = np.ones(len(codes), dtype=bool)
+    rows[np.unique(codes, return_index=True)[1]] = False
+    rows &= codes >= 0
+    places = np.flatnonzero(rows)[:SHOWN].tolist()
+    first = tuple((row, f"{name} {column[row].as_py()!r} was described before") for row in places)
+    return [Fault(rows, first)] if first else []
+
+
+def _without_bad(
+    raw: _Raw,
+    ids: dict[str, pa.DictionaryArray],
+    numbers: dict[str, np.ndarray],
+    attributes: pa.Table | None,
+    skip: bool,
+) -> Rows:
+    """Stop at the first bad row, or leave all of them out and say so."""
+    lines, ragged = locate(raw.file) if raw.file else (np.arange(1, raw.table.num_rows + 1), [])
+    unit = "line" if raw.file else "row"
+    found = sorted(ragged + [(int(lines[row]), reason) for fault in raw.faults for row, reason in fault.first])
+    if not skip:
+        line, reason = found[0]
+        raise DataError(f"{raw.where}, {unit} {line}: {reason}", "correct it, or skip bad rows with --on-bad-row skip")
+    bad = np.zeros(raw.table.num_rows, dtype=bool)
+    for one in raw.faults:
+        bad |= one.rows
+    if bad.all():
+        raise DataError(f"{raw.where}: every row is bad; {unit} {found[0][0]}: {found[0][1]}", "check the delimiter")
+    examples: dict[int, dict[str, Any]] = {}
+    for line, reason in found:
+        examples.setdefault(line, {"file": raw.where, unit: line, "reason": reason})
+    return Rows(
+        raw.where,
+        {name: used(column, ~bad) for name, column in ids.items()},
+        {name: column[~bad] for name, column in numbers.items()},
+        attributes.filter(pa.array(~bad)) if attributes is not None else None,
+        read=raw.table.num_rows + len(ragged),
+        skipped=int(bad.sum()) + len(ragged),
+        examples=tuple(examples.values())[:SHOWN],
+    )

@@ -1,0 +1,9 @@
+"""The heterogeneous graph: building it, describing it, handing it to and from other libraries."""
+
+from __future__ import annotations
+
+from graphrec.graph.build import build_graph, graph_report
+from graphrec.graph.hetero import HeteroGraph
+from graphrec.graph.interop import from_networkx, from_pyg, to_networkx, to_pyg
+
+__all__ = ["HeteroGraph", "build_graph", "from_networkx", "from_pyg", "graph_report", "to_networkx", "to_pyg"]

@@ -1,0 +1,80 @@
+"""Models: everything that scores users against items, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from graphrec.errors import UsageError, nearest
+from graphrec.graph import HeteroGraph
+from graphrec.models.base import EmbeddingModel, EmbeddingSettings, Model
+from graphrec.models.fused import Fused
+from graphrec.models.gat import GAT, GATSettings
+from graphrec.models.item_knn import ItemKNN
+from graphrec.models.lightgcn import LightGCN
+from graphrec.models.popularity import Popularity
+
+MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Fused)}
+
+
+def model_class(name: str) -> type[Model]:
+    """The class registered under ``name``.
+
+    Raises:
+        UsageError: no such model.
+    """
+    if name not in MODELS:
+        hint = nearest(name, MODELS) or f"there are: {', '.join(MODELS)}"
+        raise UsageError(f"unknown model {name!r}", hint)
+    return MODELS[name]
+
+
+def make_settings(name: str, values: Mapping[str, Any]) -> Any:
+    """The settings of model ``name``, defaults where ``values`` is silent.
+
+    Raises:
+        UsageError: an unknown model or field, or a value that breaks a rule.
+
+    >>> make_settings("lightgcn", {"layers": 1}).layers
+    1
+    """
+    settings = model_class(name).Settings
+    known = [field.name for field in dataclasses.fields(settings)]
+    for field in values:
+        if field not in known:
+            hint = nearest(field, known) or f"it has: {', '.join(known) or 'none'}"
+            raise UsageError(f"model {name} has no setting {field!r}", hint)
+    return settings(**values)
+
+
+def build_model(name: str, graph: HeteroGraph, settings: Mapping[str, Any]) -> Model:
+    """A model on a graph, not yet fitted, on the graph's device.
+
+    Args:
+        name: of the model.
+        graph: what it may know.
+        settings: by model name; a fusion needs those of its views too.
+    """
+    cls = model_class(name)
+    if issubclass(cls, Fused):
+        views = {view: build_model(view, graph, settings) for view in settings[name].views}
+        return cls(graph, settings[name], views).to(graph.device)
+    return cls(graph, settings[name]).to(graph.device)
+
+
+__all__ = [
+    "GAT",
+    "MODELS",
+    "EmbeddingModel",
+    "EmbeddingSettings",
+    "Fused",
+    "GATSettings",
+    "ItemKNN",
+    "LightGCN",
+    "Model",
+    "Popularity",
+    "build_model",
+    "make_settings",
+    "model_class",
+]

@@ -1,0 +1,216 @@
+"""What every model is: something that scores users, known or new, against all items.
+
+B users or items in a block, I items, U users, N nodes, W width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from graphrec.errors import UsageError
+from graphrec.graph import HeteroGraph
+from graphrec.losses import bpr_loss, l2_penalty, softmax_loss
+from graphrec.sampling import Batch, used_in_batch
+from graphrec.sparse import CSR
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """The settings of a model that has none."""
+
+
+class Model(nn.Module, ABC):
+    """A scorer over one graph. Its state dict and its settings are all that is needed to build it again on that graph.
+
+    Args:
+        graph: what the model may know; it holds no held-out row.
+        settings: an instance of the class's ``Settings``.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type] = NoSettings
+
+    def __init__(self, graph: HeteroGraph, settings: Any) -> None:
+        super().__init__()
+        self.graph = graph
+        self.settings = settings
+
+    def fit(self) -> None:
+        """Compute the model from its graph in closed form. A model trained by gradient does nothing here."""
+
+    def on_graph(self, graph: HeteroGraph) -> Self:
+        """The same parameters on another graph of the same nodes, ready to score."""
+        twin = type(self)(graph, self.settings).to(graph.device)
+        twin.load_state_dict(self.state_dict())
+        return twin.eval()
+
+    @abstractmethod
+    def score_block(self, users: Tensor) -> Tensor:
+        """Scores of all items for known users; higher is better.
+
+        Args:
+            users: int64 [B], user numbers.
+
+        Returns:
+            float32 [B, I].
+        """
+
+    @abstractmethod
+    def fold_in(self, history: CSR) -> Tensor:
+        """Scores of all items for people the model has never met, from the items they used.
+
+        Args:
+            history: [B, I], a row a person.
+
+        Returns:
+            float32 [B, I].
+        """
+
+    @abstractmethod
+    def similarity_block(self, items: Tensor) -> Tensor:
+        """How alike all items are to the given ones.
+
+        Args:
+            items: int64 [B], item numbers.
+
+        Returns:
+            float32 [B, I]; an item's likeness to itself is its row's largest, or 0 where the model knows nothing of it.
+        """
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """What every model with a vector a node shares.
+
+    Args:
+        width: of a node's vector, W ≥ 1.
+        layers: of propagation, K ≥ 1.
+        loss: ``softmax`` (in-batch sampled softmax on cosines) or ``bpr``.
+        temperature: τ > 0 of the softmax loss.
+        l2: weight ≥ 0 of the squared layer-0 vectors of a batch.
+    """
+
+    width: int = 64
+    layers: int = 2
+    loss: str = "softmax"
+    temperature: float = 0.15
+    l2: float = 1e-4
+
+    def __post_init__(self) -> None:
+        check_setting("width", self.width, self.width >= 1, ">= 1")
+        check_setting("layers", self.layers, self.layers >= 1, ">= 1")
+        check_setting("loss", self.loss, self.loss in ("softmax", "bpr"), "softmax or bpr")
+        check_setting("temperature", self.temperature, self.temperature > 0, "> 0")
+        check_setting("l2", self.l2, self.l2 >= 0, ">= 0")
+
+
+def check_setting(field: str, value: object, valid: bool, rule: str) -> None:
+    """Raise a UsageError that names the field, the rule and the value, unless ``valid``.
+
+    >>> check_setting("layers", -1, False, ">= 1")
+    Traceback (most recent call last):
+    ...
+    graphrec.errors.UsageError: layers must be >= 1, got -1
+    """
+    if not valid:
+        raise UsageError(f"{field} must be {rule}, got {value}")
+
+
+class EmbeddingModel(Model):
+    """A model trained by gradient: a table of layer-0 vectors, propagated; the score is an inner product.
+
+    What scoring needs is computed once between ``eval()`` and the next ``train()`` and kept.
+
+    Attributes:
+        table: layer-0 vectors of all nodes of ``graph``, float32 [N, W].
+    """
+
+    Settings: ClassVar[type] = EmbeddingSettings
+
+    def __init__(self, graph: HeteroGraph, settings: Any) -> None:
+        super().__init__(graph, settings)
+        self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width))
+        self._kept: dict[str, Any] = {}
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw the layer-0 vectors from N(0, 0.1²), as LightGCN's code does."""
+        nn.init.normal_(self.table, std=0.1, generator=generator)
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """The optimiser's parameter groups."""
+        return [{"params": list(self.parameters()), "lr": learning_rate}]
+
+    @abstractmethod
+    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
+        """Final vectors of all nodes, float32 [N, W]; with a generator, under the model's dropout."""
+
+    @abstractmethod
+    def fold_in_vectors(self, history: CSR) -> Tensor:
+        """Vectors of people the model has never met, float32 [B, W], from the frozen vectors of the items they used."""
+
+    @abstractmethod
+    def edge_weights(self, edges: Tensor) -> Tensor:
+        """How strongly each of the graph's edges sends, layer by layer.
+
+        Args:
+            edges: int64 [n], edge numbers of ``graph.adjacency``.
+
+        Returns:
+            float32 [K, n], averaged over heads; 0 for an edge that the model does not use.
+        """
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The training loss of one batch, a scalar with gradient."""
+        positive_item = batch.positive + self.graph.num_users
+        negative_item = batch.negative + self.graph.num_users
+        final = self.propagate(batch.generator)
+        user, positive = final[batch.user], final[positive_item]
+        if self.settings.loss == "bpr":
+            value = bpr_loss(user, positive, final[negative_item])
+            rows = [batch.user, positive_item, negative_item]
+        else:
+            used = used_in_batch(self.graph.seen, batch.user, batch.positive)
+            value = softmax_loss(user, positive, used, self.settings.temperature)
+            rows = [batch.user, positive_item]
+        return value + self.settings.l2 * l2_penalty(*(self.table[row] for row in rows))
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and scoring; either way what was kept is forgotten."""
+        self._kept.clear()
+        super().train(mode)
+        return self
+
+    def keep(self, name: str, compute: Callable[[], Any]) -> Any:
+        """``compute()`` without gradient, kept under ``name`` until the next ``train()`` or ``eval()``."""
+        if name not in self._kept:
+            with torch.no_grad():
+                self._kept[name] = compute()
+        return self._kept[name]
+
+    def user_vectors(self) -> Tensor:
+        """Final vectors of the users, float32 [U, W]."""
+        return self.keep("final", self.propagate)[: self.graph.num_users]
+
+    def item_vectors(self) -> Tensor:
+        """Final vectors of the items, float32 [I, W]."""
+        first = self.graph.num_users
+        return self.keep("final", self.propagate)[first : first + self.graph.num_items]
+
+    def score_block(self, users: Tensor) -> Tensor:
+        return self.user_vectors()[users] @ self.item_vectors().T
+
+    def fold_in(self, history: CSR) -> Tensor:
+        with torch.no_grad():
+            return self.fold_in_vectors(history) @ self.item_vectors().T
+
+    def similarity_block(self, items: Tensor) -> Tensor:
+        """Cosine of the final item vectors."""
+        unit = normalize(self.item_vectors(), dim=-1)
+        return unit[items] @ unit.T

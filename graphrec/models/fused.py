@@ -1,0 +1,256 @@
+"""The attention-fused score: several views, each on the same scale, weighed anew for every pair.
+
+S views, B users in a block, I items, n items of a user, C candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from graphrec.errors import UsageError, nearest
+from graphrec.graph import HeteroGraph
+from graphrec.models.base import EmbeddingModel, Model, check_setting
+from graphrec.models.calibration import product_moments, rows_of, score_moments, standardize_, vector_moments
+from graphrec.sparse import CSR
+
+CONTEXTS = ("bias", "user_degree", "item_degree", "spread", "score")
+_BLOCK_SCORES = 2**22
+"""Scores of one view computed at once."""
+_CHUNK_SCORES = 2**18
+"""Scores of one view combined at once: the views of a chunk stay in a core's cache."""
+_SCORE_LIMIT = 8.0
+
+
+@dataclass(frozen=True)
+class FusedSettings:
+    """Settings of the fusion.
+
+    Args:
+        views: names of the models to fuse, distinct, at least one.
+        fusion_l2: weight ≥ 0 of the squared distance of the fusion weights from the plain mean.
+        candidates: best items of each view that a held-out item is held against, ≥ 1.
+        negatives: uniform items that it is held against besides, ≥ 1.
+    """
+
+    views: tuple[str, ...] = ("lightgcn", "gat", "item_knn")
+    fusion_l2: float = 1e-3
+    candidates: int = 200
+    negatives: int = 100
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "views", tuple(self.views))  # a TOML array comes as a list
+        distinct = len(self.views) >= 1 and len(set(self.views)) == len(self.views)
+        check_setting("views", self.views, distinct and "fused" not in self.views, "distinct models other than fused")
+        check_setting("fusion_l2", self.fusion_l2, self.fusion_l2 >= 0, ">= 0")
+        check_setting("candidates", self.candidates, self.candidates >= 1, ">= 1")
+        check_setting("negatives", self.negatives, self.negatives >= 1, ">= 1")
+
+
+class Fused(Model):
+    """score(u, i) = Σ_s a_s γ_s z̃_s,  a = softmax_s(w_s · c_s),  c_s = [1, ln d_u, ln d_i, spread of z̃ over views, z̃_s].
+
+    z̃_s is view s's score, standardised over the items u has not trained on; γ_s = exp(g_s). At w = 0, g = 0 the score is
+    the plain mean of the views. So that one L2 suits all contexts, ln(1 + d) is standardised over the graph's users and
+    items, and z̃ and its spread (the deviation over views) are cut off at ±8 and divided by 8 as contexts.
+
+    Args:
+        graph: what the views were fitted on; its interactions are what u has trained on.
+        settings: a ``FusedSettings``.
+        views: the models to fuse, by name; those of the settings.
+
+    Attributes:
+        attention: w, float32 [S, 5].
+        log_scale: g, float32 [S].
+        chosen: name of the view that is used instead of the fusion, or None.
+
+    Raises:
+        UsageError: the views are not those of the settings.
+    """
+
+    name: ClassVar[str] = "fused"
+    Settings: ClassVar[type] = FusedSettings
+    chosen_index: Tensor
+    user_scale: Tensor
+    item_scale: Tensor
+
+    def __init__(self, graph: HeteroGraph, settings: Any, views: Mapping[str, Model]) -> None:
+        super().__init__(graph, settings)
+        if tuple(views) != settings.views:
+            raise UsageError(f"views must be {', '.join(settings.views)}, got {', '.join(views) or 'none'}")
+        self.views = nn.ModuleDict(views)
+        self.attention = nn.Parameter(torch.zeros(len(views), len(CONTEXTS)))
+        self.log_scale = nn.Parameter(torch.zeros(len(views)))
+        self.register_buffer("chosen_index", torch.tensor(-1))
+        user_degree, item_degree = self._degrees()
+        self.register_buffer("user_scale", _location_and_scale(user_degree))
+        self.register_buffer("item_scale", _location_and_scale(item_degree))
+
+    @property
+    def chosen(self) -> str | None:
+        index = int(self.chosen_index)
+        return None if index < 0 else self.settings.views[index]
+
+    @chosen.setter
+    def chosen(self, name: str | None) -> None:
+        views = self.settings.views
+        if name is not None and name not in views:
+            raise UsageError(f"no view {name!r}", nearest(name, views) or f"there are: {', '.join(views)}")
+        self.chosen_index.fill_(-1 if name is None else views.index(name))
+
+    def fit(self) -> None:
+        """Fit the views that have a closed form; the fusion's weights are fitted by ``training.fit_fusion``."""
+        for view in self._members():
+            view.fit()
+
+    def on_graph(self, graph: HeteroGraph) -> Self:
+        views = {name: view.on_graph(graph) for name, view in zip(self.views, self._members(), strict=True)}
+        twin = type(self)(graph, self.settings, views).to(graph.device)
+        twin.copy_weights(self)
+        return twin.eval()
+
+    @torch.no_grad()
+    def copy_weights(self, other: Fused) -> None:
+        """Take over another fusion's weights, scales of contexts and choice, not its views."""
+        for name in ("attention", "log_scale", "chosen_index", "user_scale", "item_scale"):
+            getattr(self, name).copy_(getattr(other, name))
+
+    @torch.no_grad()
+    def score_block(self, users: Tensor) -> Tensor:
+        if self.chosen is not None:
+            return self._chosen_view().score_block(users)
+        return self._by_chunks(rows_of(self.graph.seen, users), users)
+
+    @torch.no_grad()
+    def fold_in(self, history: CSR) -> Tensor:
+        if self.chosen is not None:
+            return self._chosen_view().fold_in(history)
+        return self._by_chunks(history, None)
+
+    def similarity_block(self, items: Tensor) -> Tensor:
+        """The mean over the views that know likeness, or the chosen view's own.
+
+        Raises:
+            UsageError: no view knows any.
+        """
+        members = self._members() if self.chosen is None else [self._chosen_view()]
+        total, count = torch.zeros(len(items), self.graph.num_items, device=items.device), 0
+        for view in members:
+            try:
+                total += view.similarity_block(items)
+            except UsageError:
+                continue
+            count += 1
+        if not count:
+            raise UsageError("no view knows likeness of items", "add item_knn, lightgcn or gat to the views")
+        return total / count
+
+    @torch.no_grad()
+    def view_parts(self, user: int, items: Tensor) -> Tensor:
+        """What each view adds to a known user's scores: a_s γ_s z̃_s, or the chosen view's own score.
+
+        Args:
+            user: user number.
+            items: int64 [n].
+
+        Returns:
+            float32 [S, n]; the sum over views is the score.
+        """
+        users = torch.tensor([user], device=self.graph.device)
+        if self.chosen is not None:
+            parts = torch.zeros(len(self.views), len(items), device=self.graph.device)
+            parts[self.chosen_index] = self._chosen_view().score_block(users)[0, items]
+            return parts
+        history = rows_of(self.graph.seen, users)
+        return self.weigh(self.standardized(history, users)[..., items], history.degree, items[None])[:, 0]
+
+    @torch.no_grad()
+    def standardized(self, history: CSR, users: Tensor | None) -> Tensor:
+        """z̃ of every view for all items, float32 [S, B, I].
+
+        Args:
+            history: CSR [B, I], what each person has trained on.
+            users: int64 [B], their numbers; None for people the model has never met.
+        """
+        result = torch.empty(len(self.views), history.num_rows, history.num_cols, device=history.device)
+        for scores, view in zip(result, self._members(), strict=True):
+            if isinstance(view, EmbeddingModel):
+                vectors = view.fold_in_vectors(history) if users is None else view.user_vectors()[users]
+                torch.mm(vectors, view.item_vectors().T, out=scores)
+                moments = product_moments(vectors, *view.keep("moments", lambda: vector_moments(view.item_vectors())))
+            else:
+                scores.copy_(view.fold_in(history) if users is None else view.score_block(users))
+                moments = score_moments(scores)
+            standardize_(scores, *moments, history)
+        return result
+
+    def weigh(self, scores: Tensor, user_degree: Tensor, items: Tensor | None = None) -> Tensor:
+        """a_s γ_s z̃_s of every view; differentiable in the weights.
+
+        Args:
+            scores: z̃, float32 [S, B, C].
+            user_degree: int64 [B], items each person has trained on.
+            items: int64 [B or 1, C], the items scored; all, in order, if None.
+
+        Returns:
+            float32 [S, B, C].
+        """
+        item_degree = self._degrees()[1]
+        of_user = _scaled_log(user_degree, self.user_scale)[:, None]
+        of_item = _scaled_log(item_degree if items is None else item_degree[items], self.item_scale)
+        mean = scores.mean(dim=0)
+        spread = (scores.square().mean(dim=0) - mean.square()).clamp(min=0).sqrt()
+        logits = torch.stack(
+            [
+                w[0] + w[1] * of_user + w[2] * of_item + w[3] * _bounded(spread) + w[4] * _bounded(score)
+                for w, score in zip(self.attention, scores, strict=True)
+            ]
+        )
+        return logits.softmax(dim=0) * self.log_scale.exp()[:, None, None] * scores
+
+    def _by_chunks(self, history: CSR, users: Tensor | None) -> Tensor:
+        """Scores [B, I], a few rows at a time."""
+        result = torch.empty(history.num_rows, history.num_cols, device=history.device)
+        size = max(1, _BLOCK_SCORES // max(1, history.num_cols))
+        for rows in torch.arange(history.num_rows, device=history.device).split(size):
+            block = rows_of(history, rows)
+            scores = self.standardized(block, None if users is None else users[rows])
+            self._combine(scores, block.degree, result[rows[0] : rows[-1] + 1])
+        return result
+
+    def _combine(self, scores: Tensor, user_degree: Tensor, out: Tensor) -> None:
+        size = max(1, _CHUNK_SCORES // max(1, scores.shape[2]))
+        for start in range(0, len(out), size):
+            part = slice(start, start + size)
+            torch.sum(self.weigh(scores[:, part], user_degree[part]), dim=0, out=out[part])
+
+    def _members(self) -> list[Model]:
+        return list(self.views.values())  # type: ignore[arg-type]
+
+    def _chosen_view(self) -> Model:
+        return self._members()[int(self.chosen_index)]
+
+    def _degrees(self) -> tuple[Tensor, Tensor]:
+        """Interactions of each user [U] and of each item [I] in the graph."""
+        return self.graph.seen.degree, self.graph.seen.transpose[0].degree
+
+
+def _location_and_scale(degree: Tensor) -> Tensor:
+    """Mean and deviation of ln(1 + d); the deviation is 1 where all are equal."""
+    logs = degree.double().log1p()
+    if not len(logs):
+        return torch.tensor([0.0, 1.0])
+    deviation = logs.std(correction=0)
+    return torch.stack([logs.mean(), deviation.where(deviation > 1e-6, 1.0)]).float()
+
+
+def _scaled_log(degree: Tensor, scale: Tensor) -> Tensor:
+    return (degree.float().log1p() - scale[0]) / scale[1]
+
+
+def _bounded(scores: Tensor) -> Tensor:
+    return scores.clamp(-_SCORE_LIMIT, _SCORE_LIMIT) / _SCORE_LIMIT

@@ -1,0 +1,140 @@
+"""Graph attention over users, items and knowledge, starting as LightGCN's propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from graphrec.graph import HeteroGraph
+from graphrec.layers import GATLayer
+from graphrec.models.base import EmbeddingModel, EmbeddingSettings, check_setting
+from graphrec.models.lightgcn import normalized_history
+from graphrec.sparse import CSR, edge_attention, segment_sum, symmetric_normalize
+
+# The attention's few scalars must travel far (to about −10) while table entries move by hundredths.
+ATTENTION_RATE = 4.0
+
+
+@dataclass(frozen=True)
+class GATSettings(EmbeddingSettings):
+    """Settings of the graph-attention model.
+
+    Args:
+        heads: H ≥ 1, a divisor of ``width``.
+        attention_dropout: share of edges left out of a sum, in [0, 1).
+        message_dropout: share of the sent numbers set to zero, in [0, 1).
+        knowledge: whether knowledge edges carry messages too.
+    """
+
+    heads: int = 4
+    attention_dropout: float = 0.0
+    message_dropout: float = 0.0
+    knowledge: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        divides = self.heads >= 1 and self.width % self.heads == 0
+        check_setting("heads", self.heads, divides, f"a divisor of width {self.width}")
+        for field in ("attention_dropout", "message_dropout"):
+            share = getattr(self, field)
+            check_setting(field, share, 0 <= share < 1, "in [0, 1)")
+
+
+class GAT(EmbeddingModel):
+    """The mean over layers 0..K of attention over the heterogeneous graph (see ``GATLayer`` for the equation).
+
+    Args:
+        graph: users, items and entities.
+        settings: a ``GATSettings``.
+    """
+
+    name: ClassVar[str] = "gat"
+    Settings: ClassVar[type] = GATSettings
+
+    def __init__(self, graph: HeteroGraph, settings: Any) -> None:
+        super().__init__(graph if settings.knowledge else graph.interactions_only(), settings)
+        relations = len(self.graph.relations)
+        self.attention = nn.ModuleList(
+            GATLayer(settings.width, settings.heads, relations) for _ in range(settings.layers)
+        )
+        adjacency = self.graph.adjacency
+        normalized = symmetric_normalize(adjacency)
+        assert normalized.value is not None
+        self.row_scale = segment_sum(normalized, normalized.value)
+        self.log_degree = adjacency.degree.clamp(min=1).float().log()
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        attention = list(self.attention.parameters())
+        return [
+            {"params": [self.table], "lr": learning_rate},
+            {"params": attention, "lr": learning_rate * ATTENTION_RATE},
+        ]
+
+    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
+        total = self.table
+        for vectors, _ in self._layers(generator):
+            total = total + vectors
+        return total / (self.settings.layers + 1)
+
+    def fold_in_vectors(self, history: CSR) -> Tensor:
+        """A new user's layer 0 is zero; in layer k it attends over its items' vectors of layer k−1, which stay."""
+        first, last = self.graph.num_users, self.graph.num_users + self.graph.num_items
+        sent = self.keep("sent", lambda: [self.table, *(vectors for vectors, _ in self._layers())])
+        weighted = normalized_history(history, self.graph.adjacency.degree[first:last])
+        assert weighted.value is not None
+        row_scale = segment_sum(weighted, weighted.value)
+        typed = replace(
+            history, edge_type=torch.full_like(history.col, self.graph.relations.index("rev_interacts")), value=None
+        )
+        vectors = total = self.table.new_zeros(history.num_rows, self.settings.width)
+        for layer, sender in zip(self.attention, sent, strict=False):
+            vectors, _ = layer(
+                typed, vectors, sender[first:last], row_scale=row_scale, log_degree=self.log_degree[first:last]
+            )
+            total = total + vectors
+        return total / (self.settings.layers + 1)
+
+    def edge_weights(self, edges: Tensor) -> Tensor:
+        """c_i α_ij, the factor of the sender's vector in the receiver's."""
+        layers = self.keep("layers", lambda: list(self._layers()))
+        adjacency = self.graph.adjacency
+        receiver_scale = self.row_scale[adjacency.row_index()[edges]]
+        vectors, weights = self.table, []
+        for layer, (received, lse) in zip(self.attention, layers, strict=True):
+            terms = layer.scores_from(vectors, vectors, self.log_degree)
+            weights.append(edge_attention(adjacency, lse=lse, edges=edges, **terms).mean(dim=1) * receiver_scale)
+            vectors = received
+        return torch.stack(weights)
+
+    def _layers(self, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """What each layer's nodes receive, float32 [N, W], and the log-sum-exp of their scores, [N, H]."""
+        vectors = self.table
+        for layer in self.attention:
+            message, dropout, seed = vectors, 0.0, 0
+            if generator is not None:
+                message = dropped(vectors, self.settings.message_dropout, generator)
+                dropout = self.settings.attention_dropout
+                seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+            vectors, lse = layer(
+                self.graph.adjacency,
+                vectors,
+                vectors,
+                row_scale=self.row_scale,
+                log_degree=self.log_degree,
+                message=message,
+                dropout=dropout,
+                seed=seed,
+            )
+            yield vectors, lse
+
+
+def dropped(values: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """``values`` with a share of them set to zero and the rest scaled up, as dropout does, from a given generator."""
+    if share == 0:
+        return values
+    kept = torch.rand(values.shape, generator=generator, device=values.device) >= share
+    return values * kept / (1 - share)

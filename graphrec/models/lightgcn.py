@@ -1,0 +1,56 @@
+"""LightGCN (He et al. 2020): vectors propagated over the interactions, without weights or non-linearities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from graphrec.graph import HeteroGraph
+from graphrec.layers import layer_sum, propagate_mean
+from graphrec.models.base import EmbeddingModel
+from graphrec.sparse import CSR, spmm, symmetric_normalize
+
+
+class LightGCN(EmbeddingModel):
+    """The mean over layers 0..K of Ãᵏ E on the user–item graph; it uses no knowledge.
+
+    Args:
+        graph: users, items and perhaps entities; only interactions are used.
+        settings: an ``EmbeddingSettings``.
+    """
+
+    name: ClassVar[str] = "lightgcn"
+
+    def __init__(self, graph: HeteroGraph, settings: Any) -> None:
+        super().__init__(graph.interactions_only(), settings)
+        self.normalized = symmetric_normalize(self.graph.adjacency)
+
+    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
+        return propagate_mean(self.normalized, self.table, self.settings.layers)
+
+    def fold_in_vectors(self, history: CSR) -> Tensor:
+        """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay."""
+        layers = self.settings.layers
+        sent = self.keep("sent", lambda: layer_sum(self.normalized, self.table, layers))
+        first = self.graph.num_users
+        item_degree = self.graph.adjacency.degree[first : first + self.graph.num_items]
+        return spmm(normalized_history(history, item_degree), sent[first : first + self.graph.num_items]) / (layers + 1)
+
+    def edge_weights(self, edges: Tensor) -> Tensor:
+        """1/√(d_i d_j), the same in every layer."""
+        assert self.normalized.value is not None
+        return self.normalized.value[edges].expand(self.settings.layers, -1)
+
+
+def normalized_history(history: CSR, item_degree: Tensor) -> CSR:
+    """New users' items with the weights 1/√(d_u d_j) of LightGCN's propagation.
+
+    Args:
+        history: [B, I].
+        item_degree: int64 [I], in the trained graph; an item without edges counts as degree 1.
+    """
+    user_degree = history.degree[history.row_index()]
+    weight = (user_degree * item_degree.clamp(min=1)[history.col.long()]).float().rsqrt()
+    return replace(history, value=weight)

@@ -1,0 +1,325 @@
+"""The public face of a trained model: the caller's own ids in, the caller's own ids out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from graphrec.config import RunConfig, make_config
+from graphrec.data import Dataset, Part
+from graphrec.errors import DataError, UsageError
+from graphrec.evaluation import Evaluation, evaluate
+from graphrec.explain import explain_pair
+from graphrec.models import EmbeddingModel, Model
+from graphrec.ranking import rank
+from graphrec.runs import Run, finish_run, load_run, start_run
+from graphrec.sparse import CSR
+from graphrec.training import TRAIN_PARTS, Epoch, fit_model, part_csr, views_of
+
+
+BLOCK = 1024
+"""Users scored at once."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A path from the user to the item in words, with how strong it is and what the score is without it.
+
+    Args:
+        text: node names joined by relations.
+        weight: see ``graphrec.explain.Path``.
+        effect: the score minus the score when the path's edges are not in the graph.
+    """
+
+    text: str
+    weight: float
+    effect: float
+
+
+@dataclass(frozen=True)
+class ExplainedPair:
+    """Why a user gets an item.
+
+    Args:
+        user_id, item_id: the pair.
+        title: the item's title, or its id.
+        score: as ``recommend`` gives it.
+        views: each view's part of the score.
+        path_view: the view whose paths are shown.
+        reasons: strongest first.
+    """
+
+    user_id: str
+    item_id: str
+    title: str
+    score: float
+    views: dict[str, float]
+    path_view: str | None
+    reasons: tuple[Reason, ...]
+
+
+class Recommender:
+    """Recommends, finds likeness and explains, in the caller's ids.
+
+    Args:
+        run: a finished run in memory; ``graphrec.train`` and ``graphrec.load`` make one.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.run.dataset
+
+    @property
+    def model(self) -> Model:
+        return self.run.model
+
+    def recommend(
+        self,
+        users: Sequence[str] | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        k: int = 10,
+        filter_seen: bool = True,
+        items: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """The best items for known users, or for someone new from the items they used.
+
+        Args:
+            users: known user ids; None, with no history either, means every user.
+            history: item ids of one person the model has never met, instead of ``users``.
+            k: items a user, >= 1; fewer rows come where fewer items can be ranked.
+            filter_seen: leave out what the user has in the training rows (or the history).
+            items: rank only these.
+            exclude: never these.
+
+        Returns:
+            A row a recommendation: user_id (None for a history), item_id, score, rank from 1.
+
+        Raises:
+            UnknownIdError: a user or item the run does not know.
+            UsageError: k < 1, or both users and history.
+        """
+        if k < 1:
+            raise UsageError(f"k must be >= 1, got {k}")
+        if users is not None and history is not None:
+            raise UsageError("give users or a history, not both")
+        allowed = self._allowed(items, exclude)
+        if history is not None:
+            row = self._history(history)
+            return self._ranked(lambda _: self.model.fold_in(row), np.array([None]), row, k, filter_seen, allowed)
+        index = np.arange(self.dataset.num_users) if users is None else self.dataset.users.index(users, "user")
+        numbers = torch.as_tensor(index, dtype=torch.int64, device=self.model.graph.device)
+        names = self.dataset.users.names(index)
+        seen = self._train_rows()
+        return self._ranked(self.model.score_block, names, seen, k, filter_seen, allowed, numbers)
+
+    def score(self, users: Sequence[str], items: Sequence[str]) -> np.ndarray:
+        """Scores of pairs: the n-th user with the n-th item, float32 [n].
+
+        Raises:
+            UnknownIdError: a user or item the run does not know.
+            UsageError: the two differ in length.
+        """
+        if len(users) != len(items):
+            raise UsageError(f"users and items must pair up, got {len(users)} and {len(items)}")
+        user, row = np.unique(self.dataset.users.index(users, "user"), return_inverse=True)
+        item = self.dataset.items.index(items, "item")
+        result = np.empty(len(row), dtype=np.float32)
+        for first in range(0, len(user), BLOCK):
+            numbers = torch.as_tensor(user[first : first + BLOCK], dtype=torch.int64, device=self.model.graph.device)
+            scores = self.model.score_block(numbers).cpu().numpy()
+            here = (row >= first) & (row < first + BLOCK)
+            result[here] = scores[row[here] - first, item[here]]
+        return result
+
+    def similar_items(self, items: Sequence[str], k: int = 10) -> pd.DataFrame:
+        """The items most like each given one: item_id, similar_id, score, rank.
+
+        Raises:
+            UnknownIdError: an item the run does not know.
+            UsageError: k < 1, or the model knows no likeness.
+        """
+        index = self.dataset.items.index(items, "item")
+        names = self.dataset.items.names(index)
+        return self._similar(self.model.similarity_block, index, names, self.dataset.items.names, k, "item_id")
+
+    def similar_users(self, users: Sequence[str], k: int = 10) -> pd.DataFrame:
+        """The users most like each given one, by the cosine of their vectors: user_id, similar_id, score, rank.
+
+        Raises:
+            UnknownIdError: a user the run does not know.
+            UsageError: k < 1, or no view of the model has user vectors.
+        """
+        views = [view for view in views_of(self.model).values() if isinstance(view, EmbeddingModel)]
+        if not views:
+            raise UsageError(f"model {self.model.name} has no user vectors", "train lightgcn, gat or fused")
+        unit = torch.nn.functional.normalize(views[0].user_vectors(), dim=-1)
+        index = self.dataset.users.index(users, "user")
+        names = self.dataset.users.names(index)
+        return self._similar(lambda block: unit[block] @ unit.T, index, names, self.dataset.users.names, k, "user_id")
+
+    def explain(self, user: str, item: str, count: int = 5) -> ExplainedPair:
+        """Why this user gets this item.
+
+        Args:
+            user, item: ids; the item may be any of the catalogue.
+            count: paths to show, at most.
+
+        Raises:
+            UnknownIdError: a user or item the run does not know.
+        """
+        user_index = int(self.dataset.users.index([user], "user")[0])
+        item_index = int(self.dataset.items.index([item], "item")[0])
+        found = explain_pair(self.model, user_index, item_index, count=count)
+        reasons = tuple(Reason(self._in_words(path.nodes, path.relations), path.weight, path.effect) for path in found.paths)
+        title = self.dataset.item_title(item_index) or item
+        return ExplainedPair(user, item, title, found.score, found.views, found.path_view, reasons)
+
+    def evaluate(self, ks: tuple[int, ...] = (10, 20)) -> Evaluation:
+        """Full ranking on the test rows: all items, train rows masked.
+
+        Raises:
+            DataError: there are no test rows.
+        """
+        test = part_csr(self.dataset, Part.TEST, self.model.graph.device)
+        if test.num_edges == 0:
+            raise DataError("this dataset has no test rows", "build it with --split last, random or time, or --test")
+        return evaluate(self.model.score_block, train=self._train_rows(), test=test, ks=ks)
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write a run folder.
+
+        Raises:
+            RunError: the folder already holds something.
+        """
+        start_run(Path(folder), self.dataset, self.run.config)
+        finish_run(Path(folder), self.run)
+
+    def _ranked(
+        self,
+        score_block: Callable[[Tensor], Tensor],
+        names: np.ndarray,
+        seen: CSR,
+        k: int,
+        filter_seen: bool,
+        allowed: Tensor | None,
+        numbers: Tensor | None = None,
+    ) -> pd.DataFrame:
+        if numbers is None:
+            numbers = torch.arange(len(names), device=self.model.graph.device)
+        ranking = rank(
+            score_block,
+            numbers,
+            k,
+            num_items=self.dataset.num_items,
+            seen=seen if filter_seen else None,
+            allowed=allowed,
+        )
+        return _table(ranking.items, ranking.scores, names, self.dataset.items.names, ("user_id", "item_id"))
+
+    def _similar(
+        self,
+        similarity: Callable[[Tensor], Tensor],
+        index: np.ndarray,
+        names: np.ndarray,
+        names_of: Callable[[np.ndarray], np.ndarray],
+        k: int,
+        column: str,
+    ) -> pd.DataFrame:
+        if k < 1:
+            raise UsageError(f"k must be >= 1, got {k}")
+        numbers = torch.as_tensor(index, dtype=torch.int64, device=self.model.graph.device)
+        total = similarity(numbers[:1]).shape[1] if len(numbers) else 0
+        itself = CSR.from_pairs(torch.arange(total), torch.arange(total), total, total).to(numbers.device)
+        ranking = rank(similarity, numbers, k, num_items=total, seen=itself)
+        return _table(ranking.items, ranking.scores, names, names_of, (column, "similar_id"))
+
+    def _allowed(self, items: Sequence[str] | None, exclude: Sequence[str] | None) -> Tensor | None:
+        if items is None and exclude is None:
+            return None
+        allowed = torch.full((self.dataset.num_items,), items is None)
+        if items is not None:
+            allowed[self.dataset.items.index(items, "item")] = True
+        if exclude is not None:
+            allowed[self.dataset.items.index(exclude, "item")] = False
+        return allowed.to(self.model.graph.device)
+
+    def _history(self, history: Sequence[str]) -> CSR:
+        index = np.unique(self.dataset.items.index(history, "item"))
+        return CSR.from_pairs(np.zeros_like(index), index, 1, self.dataset.num_items).to(self.model.graph.device)
+
+    def _train_rows(self) -> CSR:
+        user, item = self.dataset.interactions.select(*TRAIN_PARTS)
+        return CSR.from_pairs(user, item, self.dataset.num_users, self.dataset.num_items).to(self.model.graph.device)
+
+    def _in_words(self, nodes: tuple[int, ...], relations: tuple[str, ...]) -> str:
+        text = self.dataset.node_name(nodes[0])
+        for relation, node in zip(relations, nodes[1:], strict=True):
+            text += f" —{relation}→ {self.dataset.node_name(node)}"
+        return text
+
+
+def _table(
+    index: Tensor,
+    scores: Tensor,
+    names: np.ndarray,
+    names_of: Callable[[np.ndarray], np.ndarray],
+    columns: tuple[str, str],
+) -> pd.DataFrame:
+    """Ranked numbers [n, k] as a table, a row a pair; places that could not be filled (-1) are left out."""
+    filled = (index >= 0).cpu().numpy()
+    row, place = np.nonzero(filled)
+    return pd.DataFrame(
+        {
+            columns[0]: names[row],
+            columns[1]: names_of(index.cpu().numpy()[filled]),
+            "score": scores.cpu().numpy()[filled],
+            "rank": (place + 1).astype(np.int32),
+        }
+    )
+
+
+def train(
+    data: Dataset,
+    model: str = "fused",
+    *,
+    config: RunConfig | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    **options: Any,
+) -> Recommender:
+    """Train a model on a dataset.
+
+    Args:
+        data: as ``read_dataset`` gives it.
+        model: its name (``fused``, ``gat``, ``lightgcn``, ``item_knn``, ``popularity``).
+        config: a whole configuration, instead of ``model`` and ``options``.
+        on_epoch: called after each epoch.
+        options: as ``graphrec.config.make_config`` takes them: epochs, seed, width, layers, loss, refit, …
+
+    Raises:
+        UsageError: an unknown model or option, or a value that breaks a rule.
+        TrainingError: nothing to learn from, or the loss is no longer finite.
+    """
+    chosen = make_config(model, **options) if config is None else config
+    return Recommender(Run.from_fitted(data, chosen, fit_model(data, chosen, on_epoch=on_epoch)))
+
+
+def load(folder: str | PathLike[str]) -> Recommender:
+    """Read a run folder.
+
+    Raises:
+        RunError: no run, an unfinished one, or a damaged one.
+    """
+    return Recommender(load_run(Path(folder)))

@@ -1,0 +1,166 @@
+"""What the report says of a run's quality: headline, metrics, learning curves, fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from graphrec.report import page, plots
+from graphrec.report.page import Html, Number
+from graphrec.runs import Run
+
+HEADLINE = ("recall@20", "ndcg@20")
+MEANING = {
+    "recall": "share of a person's held-out items that are in the list",
+    "ndcg": "the same, and earlier places count more",
+    "precision": "share of the list that was held out",
+    "f1": "harmonic mean of precision and recall",
+    "map": "mean precision at each hit",
+    "mrr": "one over the place of the first hit",
+    "hit_rate": "share of people with at least one hit",
+    "novelty": "surprise in bits: how few people know the listed items",
+    "popularity_bias": "mean number of people who used a listed item",
+    "diversity": "share of pairs in a list that no audience joins",
+    "coverage": "share of the catalogue that somebody is shown",
+    "gini": "how unevenly items are shown: 0 all alike, 1 only one",
+}
+ACCURACY = ("recall", "ndcg", "precision", "f1", "map", "mrr", "hit_rate")
+
+
+def headline(run: Run) -> Html:
+    """The few numbers to look at first, and how they stand beside the best baseline."""
+    valid, test, baselines = _parts(run)
+    facts: list[tuple[str, object]] = []
+    for metric in HEADLINE:
+        if metric in test:
+            facts.append((f"{_label(metric)}, test", test[metric]))
+        elif metric in valid:
+            facts.append((f"{_label(metric)}, held-out training rows", valid[metric]))
+    if baselines and HEADLINE[0] in test:
+        name, best = max(baselines.items(), key=lambda entry: entry[1][HEADLINE[0]])
+        facts.append((f"{_label(HEADLINE[0])} of {name}, the best baseline", best[HEADLINE[0]]))
+    facts += [(f"epochs, {name}", count) for name, count in (run.metrics.get("epochs") or {}).items()]
+    if len(run.history):
+        facts.append(("minutes of training", _minutes(run.history)))
+    return page.cards(facts)
+
+
+def metrics_section(run: Run) -> Html:
+    """All metrics, those of the test rows beside the baselines."""
+    valid, test, baselines = _parts(run)
+    columns = {"held-out training rows": valid, "test": test, **baselines}
+    columns = {name: values for name, values in columns.items() if values}
+    note = (
+        "Each person's items are ranked against the whole catalogue; what they used in training is left out. Test rows "
+        "are read by <code>graphrec evaluate</code> alone, never in training."
+    )
+    if not columns:
+        absent = "Nothing was measured: no training rows were held out, and the test rows have not been read."
+        return page.section("Quality", page.tag("p", absent))
+    cutoffs = sorted({int(metric.split("@")[1]) for values in columns.values() for metric in values}, reverse=True)
+    tables = [_metric_table(cutoff, columns) for cutoff in cutoffs]
+    more = [page.tag("details", page.tag("summary", "Shorter lists"), *tables[1:])] if tables[1:] else []
+    unread = [] if test else [page.tag("p", "The test rows have not been read yet.", class_="quiet")]
+    return page.section("Quality", page.tag("p", Html(note)), *unread, tables[0], *more)
+
+
+def curves_section(run: Run) -> Html | None:
+    """Loss and recall by epoch, a line a view and phase; None where nothing was trained by gradient."""
+    if not len(run.history):
+        return None
+    groups = {_curve_name(run, key): rows for key, rows in run.history.groupby(["model", "phase"], sort=False)}
+    loss = {name: (rows["epoch"], rows["loss"]) for name, rows in groups.items()}
+    judged = {name: rows.dropna(subset="metric") for name, rows in groups.items()}
+    recall = {name: (rows["epoch"], rows["metric"]) for name, rows in judged.items() if len(rows)}
+    figures = [
+        page.figure(
+            plots.lines(loss, x_label="epoch", y_label="loss"),
+            "Training loss by epoch. " + "; ".join(_course(name, rows["loss"]) for name, rows in groups.items()),
+            "Mean training loss of each epoch.",
+        )
+    ]
+    if recall:
+        told = "; ".join(_course(name, rows["metric"]) for name, rows in judged.items() if len(rows))
+        caption = "Recall@20 on training rows held out for stopping. The best epoch is the one that is kept."
+        source = plots.lines(recall, x_label="epoch", y_label="Recall@20")
+        figures.append(page.figure(source, f"Recall@20 by epoch. {told}", caption))
+    rows = [
+        (name, len(group), float(group["seconds"].sum()), int(group["pairs_per_second"].median()))
+        for name, group in groups.items()
+    ]
+    speed = page.table("Training time", ["view", "epochs", "seconds", "pairs a second"], rows)
+    return page.section("Learning", page.tag("div", *figures, class_="figures"), speed)
+
+
+def fusion_section(run: Run) -> Html | None:
+    """Which views a fusion weighs, and what the people who judged it found; None for a single model."""
+    fusion: dict[str, Any] | None = run.metrics.get("fusion")
+    if fusion is None:
+        return None
+    verdict = (
+        f"The {fusion['chosen']} view is used alone" if fusion["chosen"] else "The views are weighed for each pair"
+    )
+    words = page.tag("p", page.tag("strong", verdict + "."), " ", fusion["reason"].capitalize(), ".")
+    counts = (
+        f"The weights were fitted on {fusion['num_fit_rows']:,} held-out rows of {fusion['num_fit_users']:,} people "
+        f"and judged on the rows of {fusion['num_judges']:,} others."
+    )
+    inside = [words, page.tag("p", counts, class_="quiet")]
+    if fusion["judged"]:
+        names = {"mean": "plain mean", "constant": "constant weights", "fused": "attention-fused"}
+        rows = [
+            (names.get(name, name), found["recall@20"], found["ndcg@20"]) for name, found in fusion["judged"].items()
+        ]
+        inside.append(page.table("What the judging half found", ["score", "Recall@20", "NDCG@20"], rows))
+    rows = [(view, fusion["scale"].get(view), *fusion["attention"].get(view, {}).values()) for view in fusion["views"]]
+    contexts = next(iter(fusion["attention"].values()), {})
+    columns = ["view", "scale γ", *(f"w: {context.replace('_', ' ')}" for context in contexts)]
+    inside.append(page.table("Fitted weights; γ = 1 and w = 0 is the plain mean", columns, rows))
+    return page.section("Fusion", *inside)
+
+
+def _parts(run: Run) -> tuple[dict[str, float], dict[str, float], dict[str, dict[str, float]]]:
+    """Metrics on the select rows, on the test rows, and of the baselines there; empty where not measured."""
+    metrics: dict[str, Any] = run.metrics
+    return metrics.get("valid") or {}, metrics.get("test") or {}, metrics.get("baselines") or {}
+
+
+def _metric_table(cutoff: int, columns: Mapping[str, Mapping[str, float]]) -> Html:
+    names = [name for name in MEANING if any(f"{name}@{cutoff}" in values for values in columns.values())]
+    rows = []
+    for name in names:
+        values = [column.get(f"{name}@{cutoff}") for column in columns.values()]
+        # held-out training rows are other rows than the test's: only numbers on the same rows are compared
+        tested = [value for key, value in zip(columns, values, strict=True) if key != "held-out training rows"]
+        best = max((v for v in tested if v is not None), default=None) if name in ACCURACY and len(tested) > 1 else None
+        label = page.join([_label(name), page.tag("small", MEANING[name])])
+        cells = [
+            Number(page.tag("span", value, class_="best"))
+            if value is not None and value == best and key != "held-out training rows"
+            else value
+            for key, value in zip(columns, values, strict=True)
+        ]
+        rows.append((label, *cells))
+    return page.table(f"Lists of {cutoff}; the best of a row of test results is bold", ["metric", *columns], rows)
+
+
+def _label(metric: str) -> str:
+    """``ndcg@20`` as people write it."""
+    name, *cutoff = metric.split("@")
+    written = name.upper() if name in ("ndcg", "map", "mrr", "f1") else name.replace("_", " ").capitalize()
+    return "@".join([written, *cutoff])
+
+
+def _curve_name(run: Run, key: tuple[str, str]) -> str:
+    model, phase = key
+    return f"{model} (on all train rows)" if phase == "refit" else model
+
+
+def _course(name: str, values: pd.Series) -> str:
+    return f"{name}: from {values.iloc[0]:.4g} to {values.iloc[-1]:.4g}, best {values.max():.4g}"
+
+
+def _minutes(history: pd.DataFrame) -> float:
+    return float(history["seconds"].sum()) / 60

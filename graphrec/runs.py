@@ -1,0 +1,149 @@
+"""The run folder: the only code that knows its layout. It is a graph folder (ids, tables) with a model beside it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from graphrec.config import RunConfig, read_config, write_config
+from graphrec.data import Dataset
+from graphrec.errors import DataError, RunError
+from graphrec.files import atomic_path, write_text
+from graphrec.models import Model, build_model
+from graphrec.training import Fitted, graph_for
+
+FORMAT = 1
+CHECKPOINTS = "checkpoints"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run in memory: all that recommending needs.
+
+    Args:
+        dataset: ids, rows and knowledge it was trained on.
+        config: how.
+        model: fitted, ready to score.
+        metrics: by part (``valid``, ``test``, ``baselines``), and ``epochs`` and ``fusion``.
+        history: a row an epoch.
+    """
+
+    dataset: Dataset
+    config: RunConfig
+    model: Model
+    metrics: dict[str, Any]
+    history: pd.DataFrame
+
+    @classmethod
+    def from_fitted(cls, dataset: Dataset, config: RunConfig, fitted: Fitted) -> Run:
+        """What a training gave."""
+        fusion = fitted.fusion.to_json() if fitted.fusion else None
+        metrics = {"valid": fitted.valid, "epochs": fitted.epochs, "fusion": fusion}
+        return cls(dataset, config, fitted.model, metrics, fitted.history)
+
+
+def start_run(folder: Path, dataset: Dataset, config: RunConfig) -> None:
+    """Make a run folder and write what is known before training.
+
+    Raises:
+        RunError: the folder already holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(
+            f"{folder} is not empty", "choose another folder, or go on with an unfinished run with --resume"
+        )
+    dataset.save(folder)
+    write_config(config, folder / "config.toml")
+    write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+
+
+def finish_run(folder: Path, run: Run) -> None:
+    """Write the model, its metrics and history into a folder that ``start_run`` made."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in run.model.state_dict().items()}
+    with atomic_path(folder / "model" / "weights.safetensors") as temporary:
+        save_file(weights, temporary)
+    with atomic_path(folder / "history.csv") as temporary:
+        run.history.to_csv(temporary, index=False)
+    _write_metrics(folder, run.metrics)
+    shapes = {name: list(tensor.shape) for name, tensor in weights.items()}
+    description = {"format": FORMAT, "model": run.config.model, "tensors": shapes}
+    write_text(folder / "model" / "model.json", json.dumps(description, indent=2) + "\n")
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether ``folder`` holds a run that has been trained to its end."""
+    return (folder / "model" / "model.json").exists()
+
+
+def read_unfinished(folder: Path) -> tuple[Dataset, RunConfig]:
+    """What ``start_run`` wrote, to go on from.
+
+    Raises:
+        RunError: no run was started there.
+    """
+    if not (folder / "config.toml").exists():
+        raise RunError(f"{folder} holds no run to go on with", "start one without --resume")
+    return Dataset.load(folder), read_config(folder / "config.toml")
+
+
+def load_run(folder: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        RunError: no run, an unfinished one, one of a newer version, or one whose files do not fit together.
+    """
+    if not folder.is_dir():
+        raise RunError(f"no run folder at {folder}", "train one with: graphrec train GRAPH --out " + str(folder))
+    if not is_finished(folder):
+        started = (folder / "config.toml").exists()
+        hint = "go on with: graphrec train --resume --out " + str(folder) if started else "it has no model/model.json"
+        raise RunError(f"{folder} is {'an unfinished run' if started else 'not a run folder'}", hint)
+    try:
+        description = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))
+        if description["format"] > FORMAT:
+            raise RunError(f"{folder} was written by a newer graphrec", "upgrade with: pip install -U graphrec")
+        dataset, config = read_unfinished(folder)
+        model = build_model(config.model, graph_for(dataset, config), config.models)
+        model.load_state_dict(load_file(folder / "model" / "weights.safetensors"))
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        history = pd.read_csv(folder / "history.csv")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, DataError) as error:
+        raise RunError(f"the run in {folder} is damaged: {error}") from None
+    return Run(dataset, config, model.eval(), metrics, history)
+
+
+def record_test(folder: Path, test: dict[str, float], baselines: dict[str, Any], per_user: pd.DataFrame) -> None:
+    """Add test metrics to a run's ``metrics.json``, write ``per_user.parquet``, and log that test rows were read."""
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    _write_metrics(folder, metrics | {"test": test, "baselines": baselines})
+    with atomic_path(folder / "per_user.parquet") as temporary:
+        per_user.to_parquet(temporary, index=False)
+    with (folder / "test_reads.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "test": test}) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, threads and machine, as far as they can change a number."""
+    packages = ["graphrec", "torch", "numpy", "numba", "pandas", "pyarrow", "torch-geometric"]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "packages": {package: version(package) for package in packages},
+    }
+
+
+def _write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")

@@ -1,0 +1,6 @@
+"""Which pairs and negatives a training step sees."""
+
+from graphrec.sampling.batches import Batch, BatchSampler, generator_for
+from graphrec.sampling.negatives import NegativeSampler, used_in_batch
+
+__all__ = ["Batch", "BatchSampler", "NegativeSampler", "generator_for", "used_in_batch"]

@@ -1,0 +1,70 @@
+"""Items a user has not used: drawn without rejection, and recognised within a batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphrec.sparse import CSR
+
+
+class NegativeSampler:
+    """Draws items uniformly over those a user has not used.
+
+    The r-th unused item of a user whose sorted used items are p_0 < p_1 < … is r + #{k : p_k − k ≤ r}: one draw of r
+    and one binary search give it, and no draw is ever rejected. The numbers p_k − k are kept, 8 bytes a pair.
+
+    Args:
+        seen: CSR [U, I] of used items.
+    """
+
+    def __init__(self, seen: CSR) -> None:
+        self.seen = seen
+        row = seen.row_index()
+        place = torch.arange(seen.num_edges, device=row.device) - seen.rowptr[row]
+        self._gap = row * (seen.num_cols + 1) + seen.col - place
+
+    def sample(self, user: Tensor, generator: torch.Generator) -> Tensor:
+        """One unused item a row.
+
+        Args:
+            user: int64 [B]; each must have an unused item.
+            generator: on the device of ``seen``.
+
+        Returns:
+            int64 [B], item numbers.
+        """
+        unused = self.seen.num_cols - self.seen.degree[user]
+        uniform = torch.rand(len(user), generator=generator, device=user.device, dtype=torch.float64)
+        rank = torch.minimum((uniform * unused).long(), unused - 1)
+        below = torch.searchsorted(self._gap, user * (self.seen.num_cols + 1) + rank, right=True)
+        return rank + below - self.seen.rowptr[user]
+
+
+def used_in_batch(seen: CSR, user: Tensor, item: Tensor) -> Tensor:
+    """Which of the batch's items each of its users has used.
+
+    Args:
+        seen: CSR [U, I] of used items.
+        user: int64 [B].
+        item: int64 [C].
+
+    Returns:
+        bool [B, C].
+
+    >>> seen = CSR.from_pairs(torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]), 2, 3)
+    >>> used_in_batch(seen, torch.tensor([0, 1]), torch.tensor([2, 1]))
+    tensor([[ True, False],
+            [False,  True]])
+    """
+    distinct, column = item.unique(return_inverse=True)
+    slot = torch.full((seen.num_cols,), -1, dtype=torch.int64, device=item.device)
+    slot[distinct] = torch.arange(len(distinct), device=item.device)
+    count = seen.degree[user]
+    batch_row = torch.arange(len(user), device=user.device).repeat_interleave(count)
+    first = seen.rowptr[user] - (count.cumsum(0) - count)
+    edge = first[batch_row] + torch.arange(len(batch_row), device=user.device)
+    found = slot[seen.col[edge].long()]
+    used = torch.zeros(len(user), len(distinct), dtype=torch.bool, device=user.device)
+    used[batch_row[found >= 0], found[found >= 0]] = True
+    return used[:, column]

@@ -1,0 +1,26 @@
+"""Arithmetic on graphs: tensors and CSR in, tensors out; torch, numpy and numba alone."""
+
+from __future__ import annotations
+
+from graphrec.sparse.csr import CSR, symmetric_normalize
+from graphrec.sparse.ops import (
+    attend,
+    available_backends,
+    edge_attention,
+    segment_softmax,
+    segment_sum,
+    set_backend,
+    spmm,
+)
+
+__all__ = [
+    "CSR",
+    "symmetric_normalize",
+    "spmm",
+    "attend",
+    "edge_attention",
+    "segment_softmax",
+    "segment_sum",
+    "set_backend",
+    "available_backends",
+]

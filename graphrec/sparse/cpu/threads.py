@@ -1,0 +1,74 @@
+"""Running a kernel over blocks of rows on several threads.
+
+Kernels release Python's lock, so plain threads will do: no threading layer to choose, nothing that aborts on
+concurrent calls, none that a forked process cannot use. The blocks depend on the graph alone, and whoever runs a block
+writes only that block's rows: the result has the same bytes with any number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+
+from graphrec.sparse.cpu.vector import kernel
+
+MAX_BLOCKS = 64
+BLOCK_WORK = 4096  # edges and rows worth a block of their own
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
+
+
+def num_blocks(rowptr: np.ndarray) -> int:
+    """How many blocks ``for_each_block`` cuts the rows into."""
+    return int(np.clip((int(rowptr[-1]) + len(rowptr)) // BLOCK_WORK, 1, MAX_BLOCKS))
+
+
+def for_each_block(function: Callable[..., None], rowptr: np.ndarray, *args: Any) -> None:
+    """Call ``function(block, first_row, last_row, rowptr, *args)`` for blocks of rows that hold about as many edges.
+
+    As many threads take part as torch uses; the first error is raised.
+    """
+    blocks = num_blocks(rowptr)
+    bounds = _block_bounds(rowptr, blocks)
+    waiting = count()  # each thread takes the next number; itertools.count is atomic under Python's lock
+
+    def work() -> None:
+        while (block := next(waiting)) < blocks:
+            function(block, bounds[block], bounds[block + 1], rowptr, *args)
+
+    threads = min(torch.get_num_threads(), blocks)
+    helpers = [_pool(threads).submit(work) for _ in range(threads - 1)]
+    work()
+    for helper in helpers:
+        helper.result()
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    if threads not in _pools:
+        _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="graphrec")
+    return _pools[threads]
+
+
+@kernel
+def _block_bounds(rowptr: np.ndarray, blocks: int) -> np.ndarray:
+    """Row numbers at which edges + rows reach each block's share, int64 [blocks + 1]."""
+    num_rows = len(rowptr) - 1
+    bounds = np.empty(blocks + 1, np.int64)
+    for block in range(blocks + 1):
+        share = (rowptr[num_rows] + num_rows) * block // blocks
+        low, high = 0, num_rows
+        while low < high:
+            middle = (low + high) // 2
+            if rowptr[middle] + middle < share:
+                low = middle + 1
+            else:
+                high = middle
+        bounds[block] = low
+    return bounds

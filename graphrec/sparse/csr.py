@@ -1,0 +1,261 @@
+"""A graph as compressed sparse rows: row i receives from ``col[rowptr[i]:rowptr[i + 1]]``.
+
+N rows, M columns, E edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphrec.errors import UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class CSR:
+    """A sparse matrix or typed graph, checked when made and never changed.
+
+    ``from_pairs`` orders each row's edges by (type, column); several edges may join one pair. An edge's number is its
+    place in ``col``.
+
+    Args:
+        rowptr: int64 [N + 1], where each row's edges begin.
+        col: int32 [E], the sender of each edge.
+        num_cols: M.
+        edge_type: int32 [E], ≥ 0, or None.
+        value: float32 [E], or None, which counts as 1.
+
+    Raises:
+        UsageError: a tensor of the wrong type, shape or device, or a column out of range.
+
+    >>> path = CSR.from_pairs(torch.tensor([1, 0, 1]), torch.tensor([2, 1, 0]), num_rows=3, num_cols=3)
+    >>> path.rowptr.tolist(), path.col.tolist()
+    ([0, 1, 3, 3], [1, 0, 2])
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    num_cols: int
+    edge_type: Tensor | None = None
+    value: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_tensor("rowptr", self.rowptr, torch.int64, self.rowptr.device)
+        _check_tensor("col", self.col, torch.int32, self.rowptr.device)
+        for name, dtype in (("edge_type", torch.int32), ("value", torch.float32)):
+            field = getattr(self, name)
+            if field is not None:
+                _check_tensor(name, field, dtype, self.device)
+                _check(len(field) == self.num_edges, f"{name} has {len(field)} entries for {self.num_edges} edges")
+        _check(len(self.rowptr) > 0, "rowptr is empty; it needs one entry more than there are rows")
+        _check(self.num_cols >= 0, f"num_cols must be >= 0, got {self.num_cols}")
+        ends = int(self.rowptr[0]), int(self.rowptr[-1])
+        _check(ends == (0, self.num_edges), f"rowptr must run from 0 to {self.num_edges} (edges), got {ends}")
+        _check(bool((self.rowptr.diff() >= 0).all()), "rowptr must not decrease")
+        _check_range("col", self.col, self.num_cols)
+        if self.edge_type is not None:
+            _check_range("edge_type", self.edge_type, 2**31)
+
+    @classmethod
+    def from_pairs(
+        cls, row: Any, col: Any, num_rows: int, num_cols: int, edge_type: Any = None, value: Any = None
+    ) -> CSR:
+        """Sort pairs by (row, type, column) into a CSR; equal pairs stay, in the order given.
+
+        Args:
+            row, col: integers [E] in [0, num_rows) and [0, num_cols), NumPy arrays or tensors.
+            num_rows, num_cols: N, M.
+            edge_type: integers [E] ≥ 0, or None.
+            value: floats [E], or None.
+
+        Raises:
+            UsageError: lengths that differ, or a number out of range.
+        """
+        row, col = torch.as_tensor(row), torch.as_tensor(col)
+        _check(row.shape == col.shape and row.dim() == 1, f"row and col differ: {list(row.shape)}, {list(col.shape)}")
+        _check_range("row", row, num_rows)
+        _check_range("col", col, num_cols)
+        kind = None if edge_type is None else torch.as_tensor(edge_type)
+        order = sorted_order(*((row, col) if kind is None else (row, kind, col)))
+        return cls(
+            rowptr=_row_pointers(row, num_rows),
+            col=col[order].to(torch.int32),
+            num_cols=num_cols,
+            edge_type=None if kind is None else kind[order].to(torch.int32),
+            value=None if value is None else torch.as_tensor(value)[order].to(torch.float32),
+        )
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.rowptr) - 1
+
+    @property
+    def num_edges(self) -> int:
+        return len(self.col)
+
+    @property
+    def device(self) -> torch.device:
+        return self.rowptr.device
+
+    @cached_property
+    def degree(self) -> Tensor:
+        """Edges of each row, int64 [N]."""
+        return self.rowptr.diff()
+
+    @cached_property
+    def num_types(self) -> int:
+        """One more than the largest edge type; 0 without types."""
+        return 0 if self.edge_type is None else _largest(self.edge_type) + 1
+
+    def row_index(self) -> Tensor:
+        """The receiver of each edge, int64 [E]."""
+        rows = torch.arange(self.num_rows, device=self.device)
+        return rows.repeat_interleave(self.degree, output_size=self.num_edges)
+
+    def rows(self, row: int) -> Tensor:
+        """The senders of one row, int32 [degree of the row]."""
+        return self.col[int(self.rowptr[row]) : int(self.rowptr[row + 1])]
+
+    @cached_property
+    def transpose(self) -> tuple[CSR, Tensor]:
+        """The graph with every edge turned round, and where each edge came from: made once, then kept.
+
+        Returns:
+            The CSR [M, N], its rows ordered by (type, column) too, and the permutation, int64 [E]: edge e' of the
+            transpose is edge permutation[e'] of this.
+        """
+        row = self.row_index()
+        kinds = () if self.edge_type is None else (self.edge_type,)
+        permutation = sorted_order(self.col, *kinds, row)
+        turned = CSR(
+            rowptr=_row_pointers(self.col, self.num_cols),
+            col=row[permutation].to(torch.int32),
+            num_cols=self.num_rows,
+            edge_type=None if self.edge_type is None else self.edge_type[permutation],
+            value=None if self.value is None else self.value[permutation],
+        )
+        return turned, permutation
+
+    @cached_property
+    def symmetric(self) -> bool:
+        """Whether this matrix equals its transpose, edge types aside.
+
+        Where several edges join one pair, their values are compared in order; False is then the safe answer.
+        """
+        if self.num_rows != self.num_cols:
+            return False
+        row = self.row_index()
+        here, there = sorted_order(row, self.col), sorted_order(self.col, row)
+        equal = torch.equal(row[here], self.col[there].long()) and torch.equal(self.col[here].long(), row[there])
+        return equal and (self.value is None or torch.equal(self.value[here], self.value[there]))
+
+    def to(self, device: torch.device | str) -> CSR:
+        """The same graph on ``device``."""
+        if self.device == torch.device(device):
+            return self
+        tensors = {
+            name: tensor.to(device)
+            for name in ("rowptr", "col", "edge_type", "value")
+            if (tensor := getattr(self, name)) is not None
+        }
+        moved = replace(self, **tensors)
+        if "symmetric" in self.__dict__:
+            moved.__dict__["symmetric"] = self.symmetric
+        return moved
+
+    def with_value(self, value: Tensor | None) -> CSR:
+        """The same edges with other values, float32 [E]."""
+        other = replace(self, value=value)
+        if "transpose" in self.__dict__:
+            turned, permutation = self.transpose
+            other.__dict__["transpose"] = (
+                turned.with_value(None if value is None else value[permutation]),
+                permutation,
+            )
+        return other
+
+    def without_edges(self, removed: Tensor) -> CSR:
+        """The graph without some of its edges.
+
+        Args:
+            removed: bool [E], True for the edges to leave out.
+        """
+        _check(
+            removed.dtype == torch.bool and removed.shape == self.col.shape,
+            f"the mask must be bool [{self.num_edges}], got {removed.dtype} {list(removed.shape)}",
+        )
+        kept = ~removed
+        kept_before = torch.cat([kept.new_zeros(1, dtype=torch.int64), kept.cumsum(0)])
+        return CSR(
+            rowptr=kept_before[self.rowptr],
+            col=self.col[kept],
+            num_cols=self.num_cols,
+            edge_type=None if self.edge_type is None else self.edge_type[kept],
+            value=None if self.value is None else self.value[kept],
+        )
+
+
+def symmetric_normalize(csr: CSR) -> CSR:
+    """D^-½ A D^-½: the value of an edge between i and j is 1/√(d_i d_j) (Kipf & Welling 2017, §2, without self-loops).
+
+    Raises:
+        UsageError: the graph is not its own transpose.
+
+    >>> star = CSR.from_pairs(torch.tensor([0, 0, 1, 2]), torch.tensor([1, 2, 0, 0]), 3, 3)
+    >>> symmetric_normalize(star).value
+    tensor([0.7071, 0.7071, 0.7071, 0.7071])
+    """
+    structure = csr if csr.value is None else csr.with_value(None)
+    _check(structure.symmetric, "symmetric_normalize needs a graph in which every edge stands with its reverse")
+    scale = csr.degree.clamp(min=1).double().rsqrt()  # a row without edges is never read
+    normalized = structure.with_value((scale[csr.row_index()] * scale[csr.col.long()]).float())
+    normalized.__dict__["symmetric"] = True  # known without comparing
+    return normalized
+
+
+def sorted_order(*keys: Tensor) -> Tensor:
+    """The stable order by the first key, ties by the second, and so on: int64 [E]; keys are integers ≥ 0.
+
+    >>> sorted_order(torch.tensor([1, 0, 1]), torch.tensor([5, 9, 4])).tolist()
+    [1, 2, 0]
+    """
+    combined, room = keys[0].long(), 2**62 // max(1, _largest(keys[0]) + 1)
+    for place, key in enumerate(keys[1:], start=1):
+        size = _largest(key) + 1
+        if size > room:  # the keys do not fit into one number: sort by the later ones first
+            later = sorted_order(*keys[place:])
+            return later[torch.sort(combined[later], stable=True).indices]
+        combined, room = combined * size + key, room // max(1, size)
+    return torch.sort(combined, stable=True).indices
+
+
+def _row_pointers(row: Tensor, num_rows: int) -> Tensor:
+    counts = torch.bincount(row, minlength=num_rows)
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _largest(numbers: Tensor) -> int:
+    return int(numbers.max()) if len(numbers) else -1
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
+
+
+def _check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, device: torch.device) -> None:
+    _check(tensor.dtype == dtype, f"{name} must be {dtype}, got {tensor.dtype}")
+    _check(tensor.dim() == 1, f"{name} must have one dimension, got shape {list(tensor.shape)}")
+    _check(tensor.device == device, f"{name} is on {tensor.device}, rowptr on {device}")
+
+
+def _check_range(name: str, numbers: Tensor, size: int) -> None:
+    """Integers in [0, size)."""
+    _check(not numbers.is_floating_point(), f"{name} must be integers, got {numbers.dtype}")
+    if len(numbers):
+        low, high = (int(bound) for bound in numbers.aminmax())
+        _check(0 <= low and high < size, f"{name} must lie in [0, {size}), got {low}..{high}")

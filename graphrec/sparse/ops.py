@@ -1,0 +1,274 @@
+"""The public operations on a CSR, and the only place that picks a backend.
+
+N rows, M columns, E edges, H heads, D width of a value, Dq width of a query and a key, R relations, W width.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+from torch import Tensor
+
+from graphrec.errors import UsageError, nearest
+from graphrec.sparse import operators, reference
+from graphrec.sparse.csr import CSR
+
+SCORES = ("dot", "additive", "v2")
+BACKENDS = ("cpu", "vendor", "reference", "scatter")
+
+_chosen: list[str | None] = [None]
+
+
+def available_backends() -> list[str]:
+    """The backends that can run here.
+
+    ``cpu`` holds compiled kernels for CPU tensors, ``vendor`` torch's own CSR product (``spmm`` alone), ``reference``
+    the definitions in plain torch on any device, ``scatter`` torch-scatter where it is installed.
+    """
+    return [name for name in BACKENDS if name != "scatter" or importlib.util.find_spec("torch_scatter")]
+
+
+def set_backend(name: str | None) -> None:
+    """Use one backend for every call that names none; None lets each call choose by device.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    _chosen[0] = None if name is None else _known(name)
+
+
+def spmm(csr: CSR, x: Tensor, *, backend: str | None = None) -> Tensor:
+    """The sparse product: out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i.
+
+    Its backward is the product with the transpose, which the CSR makes once and keeps (or with the CSR itself where
+    that is symmetric); no dense matrix is saved for it. The values receive no gradient.
+
+    Args:
+        csr: [N, M]; without values each edge counts 1.
+        x: float [M, W].
+        backend: one of ``available_backends()``, or None to choose by device.
+
+    Returns:
+        float [N, W]; a row without edges is 0.
+
+    Raises:
+        UsageError: shapes, devices or a backend that do not fit.
+
+    >>> pair = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 2, 2)
+    >>> spmm(pair, torch.tensor([[1.0], [2.0]]))
+    tensor([[3.],
+            [0.]])
+    """
+    _check_shape("x", x, (csr.num_cols, None))
+    _check_alike(csr, x=x)
+    name = _pick(backend, x, on_gpu="vendor")
+    if name == "reference":
+        return reference.spmm(csr, x)
+    if name == "scatter":
+        return _scatter().spmm(csr, x)
+    turned = None
+    if x.requires_grad and torch.is_grad_enabled():
+        turned = csr if csr.symmetric else csr.transpose[0]
+    return operators.spmm(csr, turned, x, vendor=name == "vendor")
+
+
+def attend(
+    csr: CSR,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    score: str = "dot",
+    vector: Tensor | None = None,
+    relation_key: Tensor | None = None,
+    bias: Tensor | None = None,
+    relation_bias: Tensor | None = None,
+    dropout: float = 0.0,
+    seed: int = 0,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Attention over each row's edges: out_i = Σ_e m_e α_e value_j with α = softmax over all edges e = (i ← j) of row i.
+
+    The logit of an edge of type t is s + bias_j + relation_bias_t, per head, where
+
+        dot:       s = ⟨q_i, k_j + r_t⟩                                    (Vaswani et al. 2017 without the 1/√Dq)
+        additive:  s = leaky_relu(⟨vector, q_i + k_j + r_t⟩, 0.2)          (GAT, Veličković et al. 2018, eq. 3)
+        v2:        s = ⟨vector, leaky_relu(q_i + k_j + r_t, 0.2)⟩          (GATv2, Brody et al. 2022, eq. 7)
+
+    and m_e is 1, or with dropout 0 or 1/(1 − dropout) by a hash of (seed, edge number, head), the same in the backward
+    pass and in every backend. No array of edges × width is made (``reference`` apart).
+
+    Args:
+        csr: [N, M]; its values are not used.
+        query: float [N, H, Dq]; key: float [M, H, Dq]; value: float [M, H, D].
+        score: ``dot``, ``additive`` or ``v2``.
+        vector: float [H, Dq], for ``additive`` and ``v2`` only.
+        relation_key: float [R, H, Dq]; relation_bias: float [R, H]; both need edge types below R.
+        bias: float [M, H].
+        dropout: in [0, 1).
+        seed: of the dropout, a 64-bit integer.
+        backend: one of ``available_backends()``, or None to choose by device.
+
+    Returns:
+        out, float [N, H, D], and the log-sum-exp of the logits, float [N, H]; 0 and −inf for a row without edges.
+
+    Raises:
+        UsageError: shapes, devices, an option or a backend that do not fit.
+
+    >>> pair = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
+    >>> out, lse = attend(pair, torch.zeros(1, 1, 2), torch.zeros(2, 1, 2), torch.tensor([[[1.0]], [[3.0]]]))
+    >>> out.item(), lse.exp().item()
+    (2.0, 2.0)
+    """
+    terms = {"vector": vector, "relation_key": relation_key, "bias": bias, "relation_bias": relation_bias}
+    _check_terms(csr, query, key, score, **terms)
+    _check_shape("value", value, (csr.num_cols, query.shape[1], None))
+    _check_alike(csr, query=query, value=value)
+    if not 0 <= dropout < 1:
+        raise UsageError(f"dropout must be in [0, 1), got {dropout}")
+    name = _pick(backend, query, on_gpu="reference")
+    if name == "vendor":
+        raise UsageError("the vendor backend has no attend", "use backend='cpu' or 'reference'")
+    if name == "reference":
+        return reference.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
+    if name == "scatter":
+        return _scatter().attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
+    return operators.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
+
+
+def edge_attention(
+    csr: CSR,
+    query: Tensor,
+    key: Tensor,
+    *,
+    score: str = "dot",
+    vector: Tensor | None = None,
+    relation_key: Tensor | None = None,
+    bias: Tensor | None = None,
+    relation_bias: Tensor | None = None,
+    lse: Tensor,
+    edges: Tensor,
+) -> Tensor:
+    """The attention weights α of chosen edges, before dropout, from ``attend``'s log-sum-exp.
+
+    Args:
+        csr, query, key, score, vector, relation_key, bias, relation_bias: as given to ``attend``.
+        lse: float [N, H], as ``attend`` returned it.
+        edges: int64 [n], edge numbers.
+
+    Returns:
+        float [n, H].
+
+    Raises:
+        UsageError: as ``attend``, or an edge number out of range.
+    """
+    terms = {"vector": vector, "relation_key": relation_key, "bias": bias, "relation_bias": relation_bias}
+    _check_terms(csr, query, key, score, **terms)
+    _check_shape("lse", lse, query.shape[:2])
+    if len(edges) and not (0 <= int(edges.min()) and int(edges.max()) < csr.num_edges):
+        raise UsageError(f"edges must lie in [0, {csr.num_edges})")
+    row = torch.searchsorted(csr.rowptr, edges, right=True) - 1
+    col = csr.col[edges].long()
+    terms["bias"] = None if bias is None else bias[col]
+    edge_type = None if csr.edge_type is None else csr.edge_type[edges]
+    logit = reference.edge_logits(query[row], key[col], edge_type, score=score, **terms)
+    return (logit - lse[row]).exp()
+
+
+def segment_sum(csr: CSR, x: Tensor) -> Tensor:
+    """The sum over each row's edges: float [N, …] from x float [E, …]; 0 for a row without edges.
+
+    >>> pair = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 2, 2)
+    >>> segment_sum(pair, torch.tensor([1.0, 2.0]))
+    tensor([3., 0.])
+    """
+    _check_shape("x", x, (csr.num_edges, *([None] * (x.dim() - 1))))
+    return reference.segment_sum(csr, x)
+
+
+def segment_softmax(csr: CSR, score: Tensor) -> Tensor:
+    """The softmax over each row's edges, float [E, H] from score float [E, H].
+
+    >>> pair = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 2, 2)
+    >>> segment_softmax(pair, torch.zeros(2, 1)).flatten()
+    tensor([0.5000, 0.5000])
+    """
+    _check_shape("score", score, (csr.num_edges, None))
+    return (score - reference.segment_logsumexp(csr, score)[csr.row_index()]).exp()
+
+
+def _pick(backend: str | None, tensor: Tensor, on_gpu: str) -> str:
+    """The backend asked for here, asked for by ``set_backend``, or fitting the tensor's device and type."""
+    name = backend if backend is not None else _chosen[0]
+    if name is None:
+        return "reference" if tensor.dtype not in (torch.float32, torch.float64) else _by_device(tensor, on_gpu)
+    _known(name)
+    if name == "cpu" and tensor.device.type != "cpu":
+        raise UsageError(f"the cpu backend got a tensor on {tensor.device}")
+    return name
+
+
+def _by_device(tensor: Tensor, on_gpu: str) -> str:
+    return "cpu" if tensor.device.type == "cpu" else on_gpu
+
+
+def _known(name: str) -> str:
+    if name not in BACKENDS:
+        raise UsageError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}", nearest(name, BACKENDS))
+    return name
+
+
+def _check_terms(
+    csr: CSR,
+    query: Tensor,
+    key: Tensor,
+    score: str,
+    vector: Tensor | None,
+    relation_key: Tensor | None,
+    bias: Tensor | None,
+    relation_bias: Tensor | None,
+) -> None:
+    if score not in SCORES:
+        raise UsageError(f"unknown score {score!r}; there are {', '.join(SCORES)}", nearest(score, SCORES))
+    if (vector is None) != (score == "dot"):
+        raise UsageError(f"score {score!r} {'takes no' if score == 'dot' else 'needs a'} vector")
+    _check_shape("query", query, (csr.num_rows, None, None))
+    _, heads, width = query.shape
+    _check_shape("key", key, (csr.num_cols, heads, width))
+    given = {"vector": vector, "relation_key": relation_key, "bias": bias, "relation_bias": relation_bias}
+    shapes = {
+        "vector": (heads, width),
+        "relation_key": (None, heads, width),
+        "bias": (csr.num_cols, heads),
+        "relation_bias": (None, heads),
+    }
+    present = {name: tensor for name, tensor in given.items() if tensor is not None}
+    for name, tensor in present.items():
+        _check_shape(name, tensor, shapes[name])
+    _check_alike(csr, query=query, key=key, **present)
+    for name in {"relation_key", "relation_bias"} & present.keys():
+        if csr.edge_type is None:
+            raise UsageError(f"{name} needs a graph with edge types")
+        if len(present[name]) < csr.num_types:
+            raise UsageError(f"{name} has {len(present[name])} relations, the graph {csr.num_types}")
+
+
+def _check_shape(name: str, tensor: Tensor, expected: tuple[int | None, ...]) -> None:
+    """None fits any size."""
+    fits = tensor.dim() == len(expected) and all(
+        wanted is None or size == wanted for size, wanted in zip(tensor.shape, expected, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("*" if size is None else str(size) for size in expected)
+        raise UsageError(f"{name} must have shape [{wanted}], got {list(tensor.shape)}")
+
+
+def _check_alike(csr: CSR, **tensors: Tensor) -> None:
+    """One floating type for all, on the graph's device."""
+    first = next(iter(tensors))
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or tensor.dtype != tensors[first].dtype:
+            raise UsageError(f"{name} is {tensor.dtype}; {first} is {tensors[first].dtype}, and one float type is needed")
+        if tensor.device != csr.device:
+            raise UsageError(f"{name} is on {tensor.device}, the graph on {csr.device}")

@@ -1,0 +1,27 @@
+"""Training: one loop for all models, checkpoints, stacking of views."""
+
+from graphrec.training.fitting import (
+    TRAIN_PARTS,
+    Fitted,
+    checked_device,
+    fit_model,
+    graph_for,
+    part_csr,
+    views_of,
+)
+from graphrec.training.stacking import FusionReport, fit_fusion
+from graphrec.training.trainer import Epoch, Trainer
+
+__all__ = [
+    "TRAIN_PARTS",
+    "Epoch",
+    "Fitted",
+    "FusionReport",
+    "Trainer",
+    "checked_device",
+    "fit_fusion",
+    "fit_model",
+    "graph_for",
+    "part_csr",
+    "views_of",
+]

@@ -1,0 +1,159 @@
+"""From a dataset and a configuration to a fitted model: views, fusion, and the refit on all train rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from graphrec.config import RunConfig, TrainingConfig
+from graphrec.data import Dataset, Part
+from graphrec.errors import UsageError
+from graphrec.evaluation import evaluate
+from graphrec.graph import HeteroGraph, build_graph
+from graphrec.models import EmbeddingModel, Fused, Model, build_model
+from graphrec.sparse import CSR
+from graphrec.training.stacking import FusionReport, fit_fusion
+from graphrec.training.trainer import Epoch, Progress, Trainer
+
+TRAIN_PARTS = (Part.FIT, Part.SELECT, Part.BLEND)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model and how it came about.
+
+    Args:
+        model: ready to score, on the graph it was fitted on.
+        history: a row an epoch (the fields of ``Epoch``).
+        valid: metrics on the select rows before any refit; empty where there are none.
+        epochs: trained, by view, in the phase that made ``model``.
+        fusion: how the views were weighed, if they were.
+    """
+
+    model: Model
+    history: pd.DataFrame
+    valid: dict[str, float]
+    epochs: dict[str, int]
+    fusion: FusionReport | None
+
+
+def fit_model(
+    dataset: Dataset,
+    config: RunConfig,
+    *,
+    checkpoints: Path | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Fitted:
+    """Train a model as configured.
+
+    Views are trained on the fit rows, stopped on the select rows, and weighed on the blend rows. With ``refit`` they
+    are then trained again on all train rows for the epochs they chose, with the fusion weights frozen. A single model
+    with ``refit`` and without early stopping has nothing to choose and is trained on all train rows at once.
+
+    Args:
+        dataset: its test rows are not read.
+        config: what to train, and how.
+        checkpoints: a folder for the state after each epoch; training goes on from what it holds.
+        on_epoch: called after each epoch.
+
+    Raises:
+        TrainingError: nothing to learn from, or the loss is no longer finite.
+        UsageError: a CUDA device is asked for and there is none.
+    """
+    device = checked_device(config.device)
+    phases = _Phases(dataset, config, device, checkpoints, on_epoch)
+    if config.refit and config.training.patience == 0 and config.model != Fused.name:
+        budget = {config.model: config.training.epochs}
+        return Fitted(phases.fit("refit", TRAIN_PARTS, budget), phases.frame(), {}, budget, None)
+    model = phases.fit("select", (Part.FIT,), {})
+    chosen = {name: progress.best_epoch for name, progress in phases.progress.items()}
+    fusion = None
+    if isinstance(model, Fused):
+        fusion = fit_fusion(model, part_csr(dataset, Part.BLEND, device), seed=config.seed)
+    select = part_csr(dataset, Part.SELECT, device)
+    valid = evaluate(model.score_block, train=model.graph.seen, test=select).metrics if select.num_edges else {}
+    if config.refit:
+        refitted = phases.fit("refit", TRAIN_PARTS, chosen)
+        if isinstance(model, Fused) and isinstance(refitted, Fused):
+            refitted.copy_weights(model)
+        model = refitted
+    return Fitted(model, phases.frame(), valid, chosen, fusion)
+
+
+@dataclass
+class _Phases:
+    """Fits all views of a model, once a phase, and gathers their histories."""
+
+    dataset: Dataset
+    config: RunConfig
+    device: torch.device
+    checkpoints: Path | None
+    on_epoch: Callable[[Epoch], None]
+    history: list[Epoch] = dataclasses.field(default_factory=list)
+    progress: dict[str, Progress] = dataclasses.field(default_factory=dict)
+
+    def fit(self, phase: str, parts: tuple[Part, ...], budget: dict[str, int]) -> Model:
+        """A new model on the rows of ``parts``; where a view has a budget of epochs, select rows are not read."""
+        graph = build_graph(self.dataset, parts).to(self.device)
+        model = build_model(self.config.model, graph, self.config.models)
+        for name, view in views_of(model).items():
+            if isinstance(view, EmbeddingModel):
+                self._train(phase, name, view, budget.get(name))
+            else:
+                view.fit()
+        return model.eval()
+
+    def _train(self, phase: str, name: str, view: EmbeddingModel, epochs: int | None) -> None:
+        training: TrainingConfig = self.config.training
+        select = part_csr(self.dataset, Part.SELECT, self.device)
+        if epochs is not None:
+            training = training.model_copy(update={"epochs": epochs, "patience": 0})
+        trainer = Trainer(
+            view,
+            training,
+            seed=self.config.seed,
+            phase=phase,
+            select=select if epochs is None and select.num_edges else None,
+            checkpoint=self.checkpoints / f"{name}.{phase}.safetensors" if self.checkpoints else None,
+            on_epoch=self.on_epoch,
+        )
+        self.progress[name] = trainer.run()
+        self.history += self.progress[name].history
+
+    def frame(self) -> pd.DataFrame:
+        fields = [field.name for field in dataclasses.fields(Epoch)]
+        return pd.DataFrame([dataclasses.asdict(row) for row in self.history], columns=fields)
+
+
+def views_of(model: Model) -> dict[str, Model]:
+    """The models that a model consists of, by name: its views, or itself."""
+    return dict(model.views.items()) if isinstance(model, Fused) else {model.name: model}
+
+
+def part_csr(dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> CSR:
+    """The interactions of one part, CSR [U, I]."""
+    user, item = dataset.interactions.select(part)
+    return CSR.from_pairs(user, item, dataset.num_users, dataset.num_items).to(device)
+
+
+def checked_device(name: str) -> torch.device:
+    """A torch device that this machine has.
+
+    Raises:
+        UsageError: CUDA is asked for and is not there.
+    """
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"device {name} is not available: this torch sees no GPU", "use --device cpu")
+    return torch.device(name)
+
+
+def graph_for(dataset: Dataset, config: RunConfig) -> HeteroGraph:
+    """The propagation graph that a finished run of this configuration scores on."""
+    parts: tuple[Any, ...] = TRAIN_PARTS if config.refit else (Part.FIT,)
+    return build_graph(dataset, parts).to(checked_device(config.device))

@@ -1,0 +1,82 @@
+"""LightGCN's propagation and the attention layer, by hand and against PyG."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.worlds import hand_graph
+from torch_geometric.nn import LGConv
+
+from graphrec.layers import GATLayer, layer_sum, propagate_mean
+from graphrec.sampling import generator_for
+from graphrec.sparse import segment_sum, symmetric_normalize
+
+
+def test_propagation_by_hand() -> None:
+    normalized = symmetric_normalize(hand_graph(knowledge=False).adjacency)
+    vectors = torch.tensor([[1.0], [2.0], [4.0], [8.0], [16.0], [32.0]])
+    half = 0.5**0.5
+    layer_one = [4 * half + 8 / 2, 8 * half, 1 * half, 1 / 2 + 2 * half, 0.0, 0.0]  # d = 2, 1 | 1, 2, 0 | 0
+    expected = (vectors[:, 0] + torch.tensor(layer_one)) / 2
+    assert torch.allclose(propagate_mean(normalized, vectors, 1)[:, 0], expected)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_horner_form_is_the_mean_of_the_layers(layers: int) -> None:
+    graph = hand_graph()
+    normalized = symmetric_normalize(graph.adjacency)
+    vectors = torch.randn(graph.num_nodes, 5, generator=generator_for(0))
+    edge_index = torch.stack([graph.adjacency.col.long(), graph.adjacency.row_index()])
+    each = [vectors]
+    for _ in range(layers):
+        each.append(LGConv()(each[-1], edge_index))
+    assert torch.allclose(propagate_mean(normalized, vectors, layers), torch.stack(each).mean(0), atol=1e-6)
+    expected = torch.stack(each[:-1]).sum(0) if layers else torch.zeros_like(vectors)
+    assert torch.allclose(layer_sum(normalized, vectors, layers), expected, atol=1e-6)
+
+
+def attention_inputs(width: int = 8) -> dict[str, torch.Tensor]:
+    graph = hand_graph()
+    normalized = symmetric_normalize(graph.adjacency)
+    assert normalized.value is not None
+    return {
+        "row_scale": segment_sum(normalized, normalized.value),
+        "log_degree": graph.adjacency.degree.float().log(),
+        "vectors": torch.randn(graph.num_nodes, width, generator=generator_for(1)),
+    }
+
+
+def test_attention_starts_as_lightgcn() -> None:
+    given, graph = attention_inputs(), hand_graph()
+    layer = GATLayer(8, 4, graph.num_relations)
+    vectors = given.pop("vectors")
+    received, _ = layer(graph.adjacency, vectors, vectors, **given)
+    expected = 2 * propagate_mean(symmetric_normalize(graph.adjacency), vectors, 1) - vectors
+    assert torch.allclose(received, expected, atol=1e-6)
+
+
+def test_attention_by_hand() -> None:
+    """User 0 attends over items 0 and 1 with one head: score g⟨e_i, e_j⟩ + ⟨e_i, r⟩ + b − ½ ln d_j."""
+    given, graph = attention_inputs(width=1), hand_graph()
+    vectors = torch.tensor([[2.0], [1.0], [3.0], [5.0], [7.0], [1.0]])
+    layer = GATLayer(1, 1, graph.num_relations)
+    with torch.no_grad():
+        layer.scale.fill_(-0.1)
+        layer.relation_key[1] = 0.3
+        layer.relation_bias[1] = 0.2
+    received, _ = layer(graph.adjacency, vectors, vectors, row_scale=given["row_scale"], log_degree=given["log_degree"])
+    shared = 2 * 0.3 + 0.2  # the same for both items, so it cancels
+    scores = torch.tensor([-0.1 * 2 * 3 + shared, -0.1 * 2 * 5 + shared]) - 0.5 * torch.tensor([1.0, 3.0]).log()
+    weights = scores.softmax(0)
+    row_scale = 2**-0.5 * (1 + 3**-0.5)
+    assert received[0, 0].item() == pytest.approx(row_scale * (weights[0] * 3 + weights[1] * 5).item(), rel=1e-5)
+
+
+def test_every_parameter_of_the_attention_gets_a_gradient() -> None:
+    given, graph = attention_inputs(), hand_graph()
+    layer = GATLayer(8, 2, graph.num_relations)
+    vectors = given.pop("vectors")
+    received, _ = layer(graph.adjacency, vectors, vectors, **given)
+    received.square().sum().backward()
+    for parameter in layer.parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0

@@ -1,0 +1,90 @@
+"""The graph-attention model: its start, its terms, folding in, attention read back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.worlds import hand_graph, pairs
+
+from graphrec.errors import UsageError
+from graphrec.models import GAT, EmbeddingSettings, GATSettings, LightGCN
+from graphrec.sampling import Batch, generator_for
+
+
+def fitted(*, learned: bool = True, **settings: object) -> GAT:
+    model = GAT(hand_graph(), GATSettings(**{"width": 4, "layers": 2, "heads": 2} | settings))
+    model.reset(generator_for(0))
+    if learned:
+        for index, parameter in enumerate(model.attention.parameters()):
+            torch.nn.init.normal_(parameter, generator=generator_for(9, index))
+    return model.eval()
+
+
+def test_without_knowledge_it_starts_as_lightgcn() -> None:
+    gat = fitted(learned=False, knowledge=False)
+    lightgcn = LightGCN(hand_graph(), EmbeddingSettings(width=4, layers=2))
+    lightgcn.load_state_dict({"table": gat.table})
+    users = torch.tensor([0, 1])
+    assert torch.allclose(gat.score_block(users), lightgcn.eval().score_block(users), atol=1e-6)
+
+
+def test_knowledge_reaches_an_item_nobody_used() -> None:
+    """Item 2 shares the genre of item 1, so after two layers it knows of item 1; without knowledge it does not."""
+    for knowledge, reached in ((True, True), (False, False)):
+        model = fitted(knowledge=knowledge)
+        model.train()
+        model.propagate()[4].sum().backward()
+        assert model.table.grad is not None
+        assert bool(model.table.grad[3].abs().sum() > 0) is reached
+
+
+def test_folding_in_weighs_like_a_layer() -> None:
+    """One layer: a newcomer's layer 0 is zero, so scores are r- and degree-terms alone, equal to LightGCN's weights."""
+    model = fitted(layers=1)
+    e = model.table.detach()
+    newcomer = model.fold_in_vectors(pairs([(0, 0), (0, 1)], 1, 3))[0]
+    assert torch.allclose(newcomer, (e[2] / 2**0.5 + e[3] / 6**0.5) / 2, atol=1e-6)  # d: newcomer 2, items 1 and 3
+
+
+def test_edge_weights_rebuild_the_layer() -> None:
+    model = fitted()
+    graph = model.graph
+    weights = model.edge_weights(torch.arange(graph.adjacency.num_edges))[0]
+    one_head = fitted(heads=1, layers=1)
+    weights = one_head.edge_weights(torch.arange(graph.adjacency.num_edges))[0].detach()
+    e = one_head.table.detach()
+    received = torch.zeros_like(e).index_add(
+        0, graph.adjacency.row_index(), weights[:, None] * e[graph.adjacency.col.long()]
+    )
+    assert torch.allclose(one_head.propagate(), (e + received) / 2, atol=1e-6)
+
+
+def test_dropout_is_on_only_in_training_and_repeats() -> None:
+    model = fitted(attention_dropout=0.5, message_dropout=0.5)
+    quiet = model.propagate()
+    noisy = [model.propagate(generator_for(4)) for _ in range(2)]
+    assert torch.equal(noisy[0], noisy[1])
+    assert not torch.allclose(noisy[0], quiet)
+    assert torch.equal(model.propagate(), quiet)
+
+
+def test_a_step_reaches_every_parameter() -> None:
+    model = fitted().train()
+    model.loss(Batch(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([2, 0]), generator_for(0))).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("heads", 3, "heads must be a divisor of width 64, got 3"),
+        ("layers", 0, "layers must be >= 1, got 0"),
+        ("attention_dropout", 1.0, r"attention_dropout must be in \[0, 1\), got 1.0"),
+        ("loss", "hinge", "loss must be softmax or bpr, got hinge"),
+        ("temperature", 0.0, "temperature must be > 0, got 0.0"),
+    ],
+)
+def test_settings_say_what_is_wrong(field: str, value: object, rule: str) -> None:
+    with pytest.raises(UsageError, match=rule):
+        GATSettings(**{field: value})

@@ -1,0 +1,47 @@
+"""Batches: every pair once an epoch, the same draws for the same seed, epoch and step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.worlds import pairs
+
+from graphrec.errors import TrainingError
+from graphrec.sampling import BatchSampler
+
+ROWS = [(0, 0), (0, 1), (1, 1), (1, 2), (2, 3)]
+
+
+def test_every_pair_once() -> None:
+    batches = list(BatchSampler(pairs(ROWS, 3, 5), batch_size=2, seed=0).epoch(1))
+    found = [pair for batch in batches for pair in zip(batch.user.tolist(), batch.positive.tolist(), strict=True)]
+    assert sorted(found) == ROWS
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+
+
+def test_draws_depend_on_seed_and_epoch_alone() -> None:
+    def draws(seed: int, epoch: int) -> list[int]:
+        sampler = BatchSampler(pairs(ROWS, 3, 50), batch_size=5, seed=seed)
+        return [value for batch in sampler.epoch(epoch) for value in batch.negative.tolist()]
+
+    assert draws(1, 4) == draws(1, 4)
+    assert draws(1, 4) != draws(1, 5)
+    assert draws(1, 4) != draws(2, 4)
+
+
+def test_a_user_with_every_item_is_left_out() -> None:
+    batch = next(BatchSampler(pairs([(0, 0), (0, 1), (1, 0)], 2, 2), batch_size=9, seed=0).epoch(1))
+    assert batch.user.tolist() == [1]
+    assert batch.negative.tolist() == [1]
+
+
+@pytest.mark.parametrize("rows", [[], [(0, 0), (0, 1)]])
+def test_nothing_to_learn_from(rows: list[tuple[int, int]]) -> None:
+    with pytest.raises(TrainingError, match="no pair to learn from"):
+        BatchSampler(pairs(rows, 1, 2), batch_size=4, seed=0)
+
+
+def test_the_step_generator_is_seeded_by_the_step() -> None:
+    sampler = BatchSampler(pairs(ROWS, 3, 5), batch_size=2, seed=0)
+    first, second = (torch.rand(3, generator=batch.generator).tolist() for batch in list(sampler.epoch(1))[:2])
+    assert first != second

@@ -1,0 +1,56 @@
+"""Configurations: flat options find their place, TOML round-trips, mistakes are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graphrec.config import make_config, read_config, write_config
+from graphrec.errors import UsageError
+
+
+def test_flat_options_find_their_place() -> None:
+    config = make_config("fused", seed=3, epochs=7, width=32, heads=2)
+    assert (config.seed, config.training.epochs) == (3, 7)
+    assert config.models["gat"].width == config.models["lightgcn"].width == 32
+    assert config.models["gat"].heads == 2
+
+
+def test_only_the_models_in_use_have_settings() -> None:
+    assert list(make_config("lightgcn").models) == ["lightgcn"]
+    assert list(make_config("fused", views=("lightgcn", "item_knn")).models) == ["fused", "lightgcn", "item_knn"]
+
+
+@pytest.mark.parametrize("model", ["popularity", "item_knn", "lightgcn", "gat", "fused"])
+def test_toml_round_trip(tmp_path: Path, model: str) -> None:
+    config = make_config(model, seed=5, learning_rate=0.01)
+    write_config(config, tmp_path / "config.toml")
+    assert read_config(tmp_path / "config.toml") == config
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("lightgnc", {}, "unknown model 'lightgnc'\ndid you mean lightgcn"),
+        ("gat", {"epoch": 3}, "model gat has no option 'epoch'\ndid you mean epochs"),
+        ("lightgcn", {"heads": 2}, "model lightgcn has no option 'heads'"),
+        ("gat", {"epochs": 0}, "training.epochs: input should be greater than or equal to 1, got 0"),
+        ("gat", {"device": "tpu"}, "device: string should match pattern"),
+        ("gat", {"width": 10}, "heads must be a divisor of width 10, got 4"),
+    ],
+)
+def test_mistakes_are_named(model: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_config(model, **options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["model = ", 'model = "gat"\nunknown = 1\n', '[models.ease]\nl2 = 1\n'])
+def test_a_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError):
+        read_config(path)
+    with pytest.raises(UsageError, match="cannot read the configuration"):
+        read_config(tmp_path / "absent.toml")

@@ -1,0 +1,110 @@
+"""The training loop: the loss falls, runs repeat, a resumed run ends in the same bytes, a bad loss stops it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.worlds import small_world
+
+from graphrec.config import TrainingConfig
+from graphrec.data import Part
+from graphrec.errors import RunError, TrainingError
+from graphrec.graph import build_graph
+from graphrec.models import GAT, EmbeddingModel, GATSettings
+from graphrec.training import Epoch, Trainer, part_csr
+
+WORLD = small_world()
+SELECT = part_csr(WORLD, Part.SELECT)
+CONFIG = TrainingConfig(epochs=6, batch_size=128, learning_rate=0.02, patience=0)
+
+
+def gat() -> GAT:
+    settings = GATSettings(width=8, heads=2, layers=1, attention_dropout=0.1, message_dropout=0.1)
+    return GAT(build_graph(WORLD), settings)
+
+
+def same(first: EmbeddingModel, second: EmbeddingModel) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_the_loss_falls_and_two_runs_match() -> None:
+    models = [gat(), gat()]
+    histories = [Trainer(model, CONFIG, seed=1, select=SELECT).run().history for model in models]
+    assert histories[0][-1].loss < 0.9 * histories[0][0].loss
+    assert [row.loss for row in histories[0]] == [row.loss for row in histories[1]]
+    assert same(*models)
+
+
+def test_another_seed_gives_another_model() -> None:
+    models = [gat(), gat()]
+    for seed, model in enumerate(models):
+        Trainer(model, CONFIG, seed=seed).run()
+    assert not same(*models)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    whole, stopped, resumed = gat(), gat(), gat()
+    Trainer(whole, CONFIG, seed=1, select=SELECT).run()
+
+    def stop(row: Epoch) -> None:
+        if row.epoch == 3:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "gat.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(stopped, CONFIG, seed=1, select=SELECT, checkpoint=path, on_epoch=stop).run()
+    progress = Trainer(resumed, CONFIG, seed=1, select=SELECT, checkpoint=path).run()
+    assert [row.epoch for row in progress.history] == [1, 2, 3, 4, 5, 6]
+    assert same(whole, resumed)
+
+
+def test_a_step_does_not_depend_on_the_batch_before() -> None:
+    """Gradients start from zero at every step: a second step equals a fresh model's step from the same state."""
+    model = gat()
+    trainer = Trainer(model, CONFIG, seed=1)
+    model.train()
+    first, second = list(trainer.batches.epoch(1))[:2]
+    model.loss(first).backward()
+    trainer.optimizer.zero_grad(set_to_none=True)
+    model.loss(second).backward()
+    fresh = gat()
+    fresh.load_state_dict(model.state_dict())
+    fresh.train()
+    again = list(Trainer(gat(), CONFIG, seed=1).batches.epoch(1))[1]
+    fresh.loss(again).backward()
+    for one, other in zip(model.parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+
+
+def test_patience_stops_and_the_best_weights_stay() -> None:
+    model = gat()
+    config = TrainingConfig(epochs=50, batch_size=128, learning_rate=0.5, patience=2)
+    progress = Trainer(model, config, seed=1, select=SELECT).run()
+    assert len(progress.history) == progress.best_epoch + 2 < 50
+    best = max(row.metric for row in progress.history if row.metric is not None)
+    assert progress.history[progress.best_epoch - 1].metric == best == progress.best_metric
+    again = gat()
+    shorter = config.model_copy(update={"epochs": progress.best_epoch, "patience": 0})
+    Trainer(again, shorter, seed=1).run()
+    assert same(model, again)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run() -> None:
+    config = TrainingConfig(epochs=50, batch_size=128, learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"gat: the loss became .* in epoch \d+, step \d+\ntry a lower learning_rate"):
+        Trainer(gat(), config, seed=1).run()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign"])
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "gat.safetensors"
+    Trainer(gat(), CONFIG.model_copy(update={"epochs": 1}), seed=1, checkpoint=path).run()
+    other = gat()
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        other = GAT(build_graph(WORLD), GATSettings(width=16, heads=2, layers=1))
+    with pytest.raises(RunError, match="remove it to train from the start"):
+        Trainer(other, CONFIG, seed=1, checkpoint=path).run()
