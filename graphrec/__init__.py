@@ -10,6 +10,8 @@ Names are imported when first used, so that reading tables never waits for torch
 ['user_id', 'item_id', 'score', 'rank']
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

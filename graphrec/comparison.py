@@ -8,13 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from graphrec.evaluation import compare
+from graphrec.data import Dataset, Part
+from graphrec.evaluation import Evaluation, compare
 from graphrec.evaluation.baselines import evaluate_baselines
 from graphrec.graph import build_graph
 from graphrec.recommender import load
 from graphrec.runs import record_test
 from graphrec.training import TRAIN_PARTS, part_csr
-from graphrec.data import Part
 
 PAIRED = ("recall@20", "ndcg@20")
 
@@ -35,35 +35,36 @@ def evaluate_runs(folders: Sequence[str | PathLike[str]], ks: tuple[int, ...] = 
         RunError: a folder holds no finished run.
         DataError: a run has no test rows.
     """
-    runs, judged, rows = [], {}, {}
-    baselines: dict[str, Any] = {}
-    for folder in folders:
+    judged: dict[str, Evaluation] = {}
+    rows: dict[str, str] = {}
+    baselines: dict[str, dict[str, Evaluation]] = {}
+    runs = []
+    for folder in map(str, folders):
         recommender = load(folder)
-        dataset = recommender.dataset
-        found = recommender.evaluate(ks)
-        key = dataset.fingerprint()
+        found, key = recommender.evaluate(ks), recommender.dataset.fingerprint()
         if key not in baselines:
-            graph = build_graph(dataset, TRAIN_PARTS, knowledge=False)
-            baselines[key] = evaluate_baselines(graph, test=part_csr(dataset, Part.TEST), ks=ks)
+            baselines[key] = _baselines(recommender.dataset, ks)
         beside = {name: evaluation.metrics for name, evaluation in baselines[key].items()}
         record_test(Path(folder), found.metrics, beside, found.per_user)
-        judged[str(folder)], rows[str(folder)] = found, key
-        runs.append(
-            {
-                "run": str(folder),
-                "model": recommender.model.name,
-                "users": found.num_users,
-                "left_out": found.num_left_out,
-                "test": found.metrics,
-                "baselines": beside,
-            }
-        )
-    metrics = [metric for metric in PAIRED if all(metric in run["test"] for run in runs)]
+        judged[folder], rows[folder] = found, key
+        about = {
+            "run": folder,
+            "model": recommender.model.name,
+            "users": found.num_users,
+            "left_out": found.num_left_out,
+        }
+        runs.append(about | {"test": found.metrics, "baselines": beside})
     pairs = [(a, b, judged[a], judged[b]) for a, b in combinations(judged, 2) if rows[a] == rows[b]]
     pairs += [(run, name, judged[run], other) for run in judged for name, other in baselines[rows[run]].items()]
     paired = [
         {"a": a, "b": b, "metric": metric, **compare(first.per_user, second.per_user, metric)}
         for a, b, first, second in pairs
-        for metric in metrics
+        for metric in PAIRED
+        if metric in first.metrics
     ]
     return {"runs": runs, "paired": paired}
+
+
+def _baselines(dataset: Dataset, ks: tuple[int, ...]) -> dict[str, Evaluation]:
+    graph = build_graph(dataset, TRAIN_PARTS, knowledge=False)
+    return evaluate_baselines(graph, test=part_csr(dataset, Part.TEST), ks=ks)

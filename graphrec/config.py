@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(100, ge=1, description="passes over the training pairs, at most")
-    batch_size: int = Field(2048, ge=1, description="pairs a step")
-    learning_rate: float = Field(5e-3, gt=0, description="of Adam")
-    patience: int = Field(10, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
-    eval_every: int = Field(1, ge=1, description="epochs between evaluations on the select rows")
+    epochs: int = Field(200, ge=1, description="passes over the training pairs, at most")
+    batch_size: int = Field(1024, ge=1, description="pairs a step")
+    learning_rate: float = Field(1e-2, gt=0, description="of Adam")
+    patience: int = Field(5, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
+    eval_every: int = Field(5, ge=1, description="epochs between evaluations on the select rows")
 
 
 class RunConfig(BaseModel):
@@ -90,7 +91,10 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
     5
     """
     merged: dict[str, Any] = {"training": {}, "models": {}} | dict(values)
-    merged |= {part: dict(merged[part]) for part in ("training", "models")}
+    for part in ("training", "models"):
+        if not isinstance(merged[part], Mapping):
+            raise UsageError(f"{part} must be a table, got {merged[part]!r}")
+        merged[part] = dict(merged[part])
     merged["model"] = model = options.get("model", merged.get("model", "fused"))
     views = options.get("views")
     members = list(parse_config(merged).models) if views is None else [model, *views]
@@ -105,7 +109,7 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
             for name in owners:
                 merged["models"][name] = {**_as_mapping(merged["models"].get(name, {})), option: value}
         else:
-            known = [*RunConfig.model_fields, *TrainingConfig.model_fields, *sum(fields.values(), [])]
+            known = [*RunConfig.model_fields, *TrainingConfig.model_fields, *chain(*fields.values())]
             raise UsageError(f"model {model} has no option {option!r}", nearest(option, known))
     return parse_config(merged)
 
@@ -122,6 +126,8 @@ def parse_config(values: Mapping[str, Any]) -> RunConfig:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{field}: {first['msg'].lower()}, got {first['input']!r}") from None
+    except TypeError as error:  # a setting's rule met text where a number belongs, say
+        raise UsageError(f"a setting of the models has the wrong type: {error}") from None
 
 
 def read_config(path: Path, **options: Any) -> RunConfig:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphrec.models import EmbeddingModel, Fused, ItemKNN, Model
+from graphrec.models import EmbeddingModel, Fused, ItemKNN, Model, views_of
 from graphrec.sparse import CSR
 
 
@@ -59,13 +59,13 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
         user, item: user and item number.
         count: paths to show, at most.
     """
-    users, items = torch.tensor([user], device=model.graph.device), torch.tensor([item], device=model.graph.device)
+    users, items = (torch.tensor([number], device=model.graph.device) for number in (user, item))
     score = float(model.score_block(users)[0, item])
-    views = {model.name: score}
-    members: dict[str, Model] = {model.name: model}
+    views, members = {model.name: score}, views_of(model)
     if isinstance(model, Fused):
         views = dict(zip(model.views, model.view_parts(user, items)[:, 0].tolist(), strict=True))
-        members = dict(model.views.items())
+        if model.chosen is not None:
+            members = {model.chosen: members[model.chosen]}
     tellers = [name for name, member in members.items() if isinstance(member, EmbeddingModel | ItemKNN)]
     if not tellers:
         return Explanation(score, views, None, ())
@@ -94,10 +94,7 @@ def _graph_paths(model: EmbeddingModel, user: int, item: int, count: int) -> lis
     middle = _edges_into(csr, csr.col[first].long().unique())
     ends = csr.row_index()[last]
     middle = middle[torch.isin(csr.col[middle].long(), ends) & (csr.col[middle] != user)]
-    strength = {
-        int(edge): weight
-        for edge, weight in _zip_weights(model, torch.cat([first, middle, last]).unique())
-    }
+    strength = {int(edge): weight for edge, weight in _zip_weights(model, torch.cat([first, middle, last]).unique())}
     hop = _best_edges(csr, strength)
     candidates: dict[tuple[int, ...], tuple[int, ...]] = {}
     for (row, col), edge in hop.items():

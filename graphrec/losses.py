@@ -59,4 +59,5 @@ def l2_penalty(*vectors_BD: Tensor) -> Tensor:
     >>> l2_penalty(torch.ones(2, 3), torch.zeros(2, 3))
     tensor(1.5000)
     """
-    return sum(vector.square().sum() for vector in vectors_BD) / (2 * len(vectors_BD[0]))
+    squares = torch.stack([vector.square().sum() for vector in vectors_BD])
+    return squares.sum() / (2 * len(vectors_BD[0]))

@@ -18,12 +18,12 @@ from graphrec.data import Dataset, Part
 from graphrec.errors import DataError, UsageError
 from graphrec.evaluation import Evaluation, evaluate
 from graphrec.explain import explain_pair
-from graphrec.models import EmbeddingModel, Model
+from graphrec.graph.hetero import REVERSE
+from graphrec.models import EmbeddingModel, Model, views_of
 from graphrec.ranking import rank
 from graphrec.runs import Run, finish_run, load_run, start_run
 from graphrec.sparse import CSR
-from graphrec.training import TRAIN_PARTS, Epoch, fit_model, part_csr, views_of
-
+from graphrec.training import TRAIN_PARTS, Epoch, fit_model, part_csr
 
 BLOCK = 1024
 """Users scored at once."""
@@ -183,7 +183,9 @@ class Recommender:
         user_index = int(self.dataset.users.index([user], "user")[0])
         item_index = int(self.dataset.items.index([item], "item")[0])
         found = explain_pair(self.model, user_index, item_index, count=count)
-        reasons = tuple(Reason(self._in_words(path.nodes, path.relations), path.weight, path.effect) for path in found.paths)
+        reasons = tuple(
+            Reason(self._in_words(path.nodes, path.relations), path.weight, path.effect) for path in found.paths
+        )
         title = self.dataset.item_title(item_index) or item
         return ExplainedPair(user, item, title, found.score, found.views, found.path_view, reasons)
 
@@ -267,8 +269,19 @@ class Recommender:
     def _in_words(self, nodes: tuple[int, ...], relations: tuple[str, ...]) -> str:
         text = self.dataset.node_name(nodes[0])
         for relation, node in zip(relations, nodes[1:], strict=True):
-            text += f" —{relation}→ {self.dataset.node_name(node)}"
+            text += f" {_step(relation)} {self.dataset.node_name(node)}"
         return text
+
+
+def _step(relation: str) -> str:
+    """An edge as read on the way from the user to the item, against the way that messages take.
+
+    >>> _step("rev_author"), _step("author")
+    ('—author→', '←author—')
+    """
+    if relation == "similar":
+        return "—similar—"
+    return f"—{relation.removeprefix(REVERSE)}→" if relation.startswith(REVERSE) else f"←{relation}—"
 
 
 def _table(

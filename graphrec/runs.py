@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from graphrec import __version__
 from graphrec.config import RunConfig, read_config, write_config
 from graphrec.data import Dataset
 from graphrec.errors import DataError, RunError
@@ -60,9 +61,7 @@ def start_run(folder: Path, dataset: Dataset, config: RunConfig) -> None:
         RunError: the folder already holds something.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(
-            f"{folder} is not empty", "choose another folder, or go on with an unfinished run with --resume"
-        )
+        raise RunError(f"{folder} is not empty", "choose another folder, or go on with an unfinished run with --resume")
     dataset.save(folder)
     write_config(config, folder / "config.toml")
     write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
@@ -135,13 +134,13 @@ def record_test(folder: Path, test: dict[str, float], baselines: dict[str, Any],
 
 def environment() -> dict[str, Any]:
     """Versions, threads and machine, as far as they can change a number."""
-    packages = ["graphrec", "torch", "numpy", "numba", "pandas", "pyarrow", "torch-geometric"]
+    packages = ["torch", "numpy", "numba", "pandas", "pyarrow", "torch-geometric"]
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
-        "packages": {package: version(package) for package in packages},
+        "packages": {"graphrec": __version__} | {package: version(package) for package in packages},
     }
 
 

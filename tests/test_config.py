@@ -46,7 +46,7 @@ def test_mistakes_are_named(model: str, options: dict[str, object], message: str
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["model = ", 'model = "gat"\nunknown = 1\n', '[models.ease]\nl2 = 1\n'])
+@pytest.mark.parametrize("text", ["model = ", 'model = "gat"\nunknown = 1\n', "[models.ease]\nl2 = 1\n"])
 def test_a_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.worlds import hand_graph, small_world
 
 from graphrec.config import make_config
 from graphrec.explain import explain_pair
 from graphrec.models import GAT, Fused, GATSettings, ItemKNN, Popularity, build_model, make_settings
 from graphrec.sampling import generator_for
 from graphrec.training import fit_model
+from tests.worlds import hand_graph, small_world
 
 
 def gat() -> GAT:

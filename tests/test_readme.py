@@ -49,7 +49,7 @@ def test_code_on_the_page_runs(page: Path, sample: Path, tmp_path: Path, monkeyp
     for line, language, code in blocks(page.read_text(encoding="utf-8")):
         where = f"{page.name}:{line}"
         if language == "python":
-            exec(compile("\n" * (line - 1) + code, str(page), "exec"), namespace)
+            exec(compile("\n" * (line - 1) + code, str(page), "exec", dont_inherit=True), namespace)
         else:
             for command in commands(code):
                 run_command(command, where)

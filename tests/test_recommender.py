@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.worlds import small_world
 
 import graphrec
 from graphrec.data import Part
 from graphrec.errors import DataError, RunError, UnknownIdError, UsageError
 from graphrec.training import TRAIN_PARTS
+from tests.worlds import small_world
 
 WORLD = small_world()
 QUICK = {"epochs": 3, "width": 8, "layers": 1, "batch_size": 128, "seed": 1}

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.worlds import small_world
 
 import graphrec
 from graphrec.comparison import evaluate_runs
 from graphrec.config import make_config
 from graphrec.errors import RunError
 from graphrec.runs import load_run, start_run
+from tests.worlds import small_world
 
 WORLD = small_world()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from os import PathLike
+import os
 from statistics import median
 from typing import Any
 
@@ -17,103 +17,126 @@ from graphrec.models import EmbeddingSettings, LightGCN
 from graphrec.sampling import generator_for
 from graphrec.sparse import symmetric_normalize
 
-LISTED = 20
+Row = dict[str, Any]
+K = 20
 
 
 def run_bench(
     graph_folder: str | os.PathLike[str] | None = None, *, edges: int = GOWALLA_EDGES, repeats: int = 5
-) -> list[dict[str, Any]]:
-    """Time training, attention, building and ranking, on the CPU.
+) -> list[Row]:
+    """Time training, attention, building and ranking on the CPU, ours and the peer's in turn, at the same thread count.
 
-    ``floor_s`` counts each array that the work must read or write once, 4 bytes a number: S = 4E + 8N for the edges,
-    V = 4NW for a vector a node.
+    With E directed edges, N nodes and W floats a vector, ``floor_s`` counts each array that the work reads or writes
+    once: S = 4E + 8N bytes for the edges, V = 4NW for a vector a node.
 
-    - LightGCN step: 2K products of one reading of S and V and one writing of V; Adam reads four V and writes three.
-    - attention layer: forward and backward each read S; with the projection 11 V (forward: input, projection written,
-      read, output; backward: gradient, output, projection, its gradient written, read, input, its gradient written);
-      without it 6 V.
-    - building: the pairs read, columns, types and values written (12E), row pointers written (8N).
-    - ranking: the vectors read and the lists written, or 2 · users · items · W operations if those take longer.
+    - LightGCN step of K layers: 2K products that read S and V and write V; Adam reads 4 V and writes 3 V.
+    - attention layer, additive: S twice and 11 V (forward: input read, projection written and read, output written;
+      backward: gradient, output and projection read, its gradient written and read, input read, its gradient written).
+    - attention layer, dot: S twice and 6 V (the same without the projection).
+    - building: the pairs read (4E), columns, types and values (12E) and row pointers (8N) written.
+    - ranking: vectors read and lists written, or 2 · users · items · W operations, whichever takes longer.
 
-    Bandwidth is the best of five triads a = b + 2c over arrays of 128 MB, arithmetic the best of five products of two
-    2048 × 2048 matrices, in the same run.
+    The bytes are divided by the bandwidth of a triad a = b + 2c over arrays of 128 MB, the operations by the speed of
+    a product of two 2048 × 2048 matrices, each the best of five in this run.
 
     Args:
-        graph_folder: a graph folder whose interactions to use; None draws a power-law graph with Gowalla's proportions.
-        edges: directed edges of the drawn graph, ≥ 100.
-        repeats: timed calls of each, after one that is not timed; the median counts.
+        graph_folder: a graph folder whose interactions to use; None draws a power-law graph of Gowalla's proportions.
+        edges: directed edges of the drawn graph, at least 100.
+        repeats: timed calls, after one that is not timed; the median counts.
 
     Returns:
-        Rows ``{"work", "ours_s", "peer", "peer_s", "ratio", "floor_s"}``; the peer's are None where there is none. The
-        attention rows have ``ours_mb`` and ``peer_mb`` besides: how far a first call in a process of its own raises that
-        process's memory (None where the system does not say, that is, outside Linux).
+        Rows ``{"work", "ours_s", "peer", "peer_s", "ratio", "floor_s", "ours_mb", "peer_mb"}``. The peer's are None
+        where there is none. The last two stand in the attention rows alone: how far the first call in a process of its
+        own raises that process's memory, None where the system does not say (outside Linux).
+
+    Raises:
+        DataError: the graph folder is foreign or damaged.
     """
-    pairs = _read_pairs(Path(graph_folder)) if graph_folder is not None else draw_pairs(edges)
+    folder = None if graph_folder is None else os.fspath(graph_folder)
+    pairs = draw_pairs(edges) if folder is None else read_pairs(folder)
     machine = measure_machine()
-    rows = [_step_row(pairs, machine, repeats)]
-    memory = {name: _measured_apart(name, graph_folder, edges) for name in ("additive", "dot", "peer")}
-    rows += _attention_rows(pairs, machine, repeats, memory)
-    rows += [_build_row(pairs, machine, repeats), _ranking_row(pairs, machine, repeats)]
-    return rows
+    memory = {name: measured_apart(name, folder, edges) for name in ("additive", "dot", "peer")}
+    return [
+        _step(pairs, machine, repeats),
+        *_attention(pairs, machine, repeats, memory),
+        _building(pairs, machine, repeats),
+        _ranking(pairs, machine, repeats),
+    ]
 
 
-def _step_row(pairs: Pairs, machine: Machine, repeats: int) -> dict[str, Any]:
+def _step(pairs: Pairs, machine: Machine, repeats: int) -> Row:
+    ours, peer = times([our_step(pairs), peer_step(pairs)], repeats)
     edges, vectors = _sizes(pairs)
-    times = _times([our_step(pairs), peer_step(pairs)], repeats)
     floor = machine.floor(2 * LAYERS * (edges + 2 * vectors) + 7 * vectors)
-    work = f"LightGCN training step, {LAYERS} layers, width {WIDTH}, batch {BATCH}"
-    return _row(work, median(times[0]), floor, "torch_geometric LightGCN", median(times[1]))
+    work = f"LightGCN training step: {LAYERS} layers, width {WIDTH}, batch {BATCH}, BPR, sampling and Adam"
+    return _row(work, ours, floor, "PyG LightGCN", peer)
 
 
-def _attention_rows(
-    pairs: Pairs, machine: Machine, repeats: int, memory: dict[str, float | None]
-) -> list[dict[str, Any]]:
+def _attention(pairs: Pairs, machine: Machine, repeats: int, memory: dict[str, float | None]) -> list[Row]:
+    additive, dot, peer = times([attention_call(name, pairs) for name in ("additive", "dot", "peer")], repeats)
     edges, vectors = _sizes(pairs)
-    times = _times([attention_call(name, pairs) for name in ("additive", "dot", "peer")], repeats)
-    ours = {"additive": ("additive score as GATConv", 11), "dot": ("dot score of gat", 6)}
     shape = f"{HEADS} heads × {WIDTH // HEADS}, forward and backward"
-    rows = []
-    for (name, (words, passes)), own in zip(ours.items(), times, strict=False):
-        floor = machine.floor(2 * edges + passes * vectors)
-        row = _row(
-            f"attention layer, {words}, {shape}", median(own), floor, "torch_geometric GATConv", median(times[2])
-        )
-        rows.append(row | {"ours_mb": memory[name], "peer_mb": memory["peer"]})
-    return rows
+    rows = {
+        "additive": _row(
+            f"attention layer, additive: {shape}",
+            additive,
+            machine.floor(2 * edges + 11 * vectors),
+            "PyG GATConv",
+            peer,
+        ),
+        "dot": _row(
+            f"attention layer, dot, as in gat: {shape}",
+            dot,
+            machine.floor(2 * edges + 6 * vectors),
+            "PyG GATConv",
+            peer,
+        ),
+    }
+    return [row | {"ours_mb": memory[name], "peer_mb": memory["peer"]} for name, row in rows.items()]
 
 
-def _build_row(pairs: Pairs, machine: Machine, repeats: int) -> dict[str, Any]:
-    times = _times(
-        [
-            lambda: symmetric_normalize(pairs.graph().adjacency),
-            lambda: gcn_norm(pairs.edge_index(), add_self_loops=False),
-        ],
-        repeats,
-    )
-    floor = machine.floor(8 * len(pairs.user) + 24 * len(pairs.user) + 8 * (pairs.num_users + pairs.num_items))
-    peer = "torch_geometric to_undirected + gcn_norm"
-    return _row("build the graph and normalise it", median(times[0]), floor, peer, median(times[1]))
+def _building(pairs: Pairs, machine: Machine, repeats: int) -> Row:
+    def ours() -> object:
+        return symmetric_normalize(pairs.graph().adjacency)
+
+    def peer() -> object:
+        return gcn_norm(pairs.edge_index(), num_nodes=pairs.num_nodes, add_self_loops=False)
+
+    own, theirs = times([ours, peer], repeats)
+    floor = machine.floor(16 * 2 * len(pairs.user) + 8 * pairs.num_nodes)
+    return _row("building the graph, normalised", own, floor, "PyG to_undirected, gcn_norm", theirs)
 
 
-def _ranking_row(pairs: Pairs, machine: Machine, repeats: int) -> dict[str, Any]:
+def _ranking(pairs: Pairs, machine: Machine, repeats: int) -> Row:
     model = LightGCN(pairs.graph(), EmbeddingSettings(width=WIDTH, layers=LAYERS))
     model.reset(generator_for(0))
     model.eval()
-    own = _times([lambda: evaluate(model.score_block, train=model.graph.seen, test=pairs.test)], repeats)[0]
-    judged = int(((pairs.test.degree > 0) & (model.graph.seen.degree > 0)).sum())
-    floor = machine.floor(_sizes(pairs)[1] + 8 * 20 * judged, 2.0 * judged * pairs.num_items * WIDTH)
-    return _row(f"rank all items for {judged:,} users and judge the lists", median(own), floor)
+    seen = model.graph.seen
+    (ours,) = times([lambda: evaluate(model.score_block, train=seen, test=pairs.test, ks=(K,))], repeats)
+    users = int(((pairs.test.degree > 0) & (seen.degree > 0)).sum())
+    floor = machine.floor(4 * pairs.num_nodes * WIDTH + 8 * K * users, 2 * users * pairs.num_items * WIDTH)
+    return _row(f"ranking all items for {users:,} users, with metrics", ours, floor)
 
 
-def _row(work: str, ours: float, floor: float, peer: str | None = None, theirs: float | None = None) -> dict[str, Any]:
-    ratio = None if theirs is None else theirs / ours
-    return {"work": work, "ours_s": ours, "peer": peer, "peer_s": theirs, "ratio": ratio, "floor_s": floor}
+def _row(work: str, ours: list[float], floor: float, peer: str | None = None, theirs: list[float] | None = None) -> Row:
+    seconds = median(ours)
+    peer_seconds = None if theirs is None else median(theirs)
+    ratio = None if peer_seconds is None else peer_seconds / seconds
+    return {
+        "work": work,
+        "ours_s": seconds,
+        "peer": peer,
+        "peer_s": peer_seconds,
+        "ratio": ratio,
+        "floor_s": floor,
+        "ours_mb": None,
+        "peer_mb": None,
+    }
 
 
-def _sizes(pairs: Pairs) -> tuple[float, float]:
+def _sizes(pairs: Pairs) -> tuple[int, int]:
     """Bytes S of the edges and V of a vector a node."""
-    nodes = pairs.num_users + pairs.num_items
-    return 8.0 * len(pairs.user) + 8 * nodes, 4.0 * nodes * WIDTH
+    return 4 * 2 * len(pairs.user) + 8 * pairs.num_nodes, 4 * pairs.num_nodes * WIDTH
 
 
 __all__ = ["run_bench"]

@@ -1,4 +1,4 @@
-"""Measuring: seconds of calls in turn, what the machine can do at most, and the memory of one call."""
+"""Measuring: the seconds of calls in turn, what the machine can do at most, and the memory of one call."""
 
 from __future__ import annotations
 
@@ -14,27 +14,41 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Machine:
-    """What this machine did in this run: bytes a second of a triad over large arrays, operations of a product."""
+    """What this machine did in this run.
+
+    Args:
+        bandwidth: bytes a second.
+        arithmetic: operations a second.
+    """
 
     bandwidth: float
     arithmetic: float
 
     def floor(self, moved: float, operations: float = 0.0) -> float:
-        """The seconds that nobody can beat: the larger of bytes ÷ bandwidth and operations ÷ arithmetic."""
+        """The larger of bytes ÷ bandwidth and operations ÷ arithmetic, in seconds."""
         return max(moved / self.bandwidth, operations / self.arithmetic)
 
 
-def measure_machine(size: int = 2**25) -> Machine:
-    """Bandwidth and arithmetic at the current thread count, best of five each."""
+def measure_machine(size: int = 2**25, side: int = 2048) -> Machine:
+    """Bandwidth and arithmetic at the current thread count, the best of five each.
+
+    Args:
+        size: floats in each of the triad's three arrays; large beside the caches.
+        side: rows and columns of the matrices that are multiplied.
+    """
     a, b, c = torch.zeros(3, size)
-    left = torch.ones(2048, 2048)
-    out = torch.empty_like(left)
-    triad, product = lambda: torch.add(b, c, alpha=2, out=a), lambda: torch.mm(left, left, out=out)
-    return Machine(12 * size / min(_times([triad], 5)[0]), 2 * 2048**3 / min(_times([product], 5)[0]))
+    left, out = torch.ones(side, side), torch.empty(side, side)
+    triad = min(times([lambda: torch.add(b, c, alpha=2, out=a)], 5)[0])
+    product = min(times([lambda: torch.mm(left, left, out=out)], 5)[0])
+    return Machine(bandwidth=12 * size / triad, arithmetic=2 * side**3 / product)
 
 
-def _times(calls: Sequence[Call], repeats: int) -> list[list[float]]:
-    """Seconds of each call, ``repeats`` times in turn, after one round that compiles and fills caches."""
+def times(calls: Sequence[Call], repeats: int) -> list[list[float]]:
+    """Seconds of each call, ``repeats`` times in turn, after one round that compiles and fills caches.
+
+    >>> [len(own) for own in times([list, dict], repeats=3)]
+    [3, 3]
+    """
     seconds: list[list[float]] = [[] for _ in calls]
     for turn in range(repeats + 1):
         for own, call in zip(seconds, calls, strict=True):
@@ -51,11 +65,11 @@ def extra_megabytes(call: Call) -> float | None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew at the present size
         before = _status("VmRSS")
         kept = call()
-        after = _status("VmHWM")
+        peak = _status("VmHWM")
     except OSError:
         return None
     del kept
-    return (after - before) / 1024
+    return (peak - before) / 1024
 
 
 def _status(field: str) -> int:

@@ -1,4 +1,4 @@
-"""The interactions that are measured on: drawn, or of a graph folder."""
+"""The interactions that are measured on: drawn, or those of a graph folder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ from graphrec.sparse import CSR
 from graphrec.training import TRAIN_PARTS
 
 GOWALLA_USERS, GOWALLA_ITEMS, GOWALLA_EDGES = 29_858, 40_981, 1_620_256
+SKEW = 1.6
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Who used what: int32 [n] each, sorted and distinct, and a test row for some users."""
+    """Who used what.
+
+    Args:
+        num_users, num_items: nodes of each kind.
+        user, item: int32 [n], sorted by (user, item), distinct.
+        test: CSR [num_users, num_items], what to judge lists by.
+    """
 
     num_users: int
     num_items: int
@@ -30,41 +37,51 @@ class Pairs:
     item: np.ndarray
     test: CSR
 
-    def graph(self) -> HeteroGraph:
-        relation = np.zeros(len(self.user), np.int32)
-        return assemble(
-            (self.num_users, self.num_items, 0), [INTERACTS], self.user, self.item + self.num_users, relation
-        )
+    @property
+    def num_nodes(self) -> int:
+        return self.num_users + self.num_items
 
-    def edge_index(self) -> torch.Tensor:
-        """Both directions, as PyG takes them, int64 [2, E]."""
-        return to_undirected(torch.from_numpy(np.stack([self.user, self.item + self.num_users]).astype(np.int64)))
+    def graph(self) -> HeteroGraph:
+        sizes = (self.num_users, self.num_items, 0)
+        relation = np.zeros(len(self.user), np.int32)
+        return assemble(sizes, [INTERACTS], self.user, self.item + self.num_users, relation)
+
+    def one_way(self) -> Tensor:
+        """User and item nodes as PyG takes them, int64 [2, n]."""
+        return torch.from_numpy(np.stack([self.user, self.item + self.num_users]).astype(np.int64))
+
+    def edge_index(self) -> Tensor:
+        """Both directions, int64 [2, 2n]."""
+        return to_undirected(self.one_way())
 
 
 def draw_pairs(edges: int, seed: int = 0) -> Pairs:
-    """A bipartite power-law graph: a user's and an item's share of the pairs falls as rank^-0.375; ids in random order."""
+    """A power-law graph with Gowalla's proportions: a node's share of the edges falls as rank^-0.375, in random order.
+
+    Args:
+        edges: directed ones, so twice the pairs; a small graph gets more nodes than its proportion, to stay sparse.
+        seed: of all draws; each user gets one random test item.
+    """
     random = np.random.default_rng(seed)
     least = math.isqrt(4 * edges)
     num_users, num_items = (max(least, edges * size // GOWALLA_EDGES) for size in (GOWALLA_USERS, GOWALLA_ITEMS))
+    user_order, item_order = random.permutation(num_users), random.permutation(num_items)
     keys = np.empty(0, np.int64)
     while len(keys) < edges // 2:
-        user, item = (
-            random.permutation(size)[(size * random.random(edges) ** 1.6).astype(np.int64)]
-            for size in (num_users, num_items)
-        )
+        user = user_order[(num_users * random.random(edges) ** SKEW).astype(np.int64)]
+        item = item_order[(num_items * random.random(edges) ** SKEW).astype(np.int64)]
         keys = np.union1d(keys, user * num_items + item)
-    keys = np.sort(random.choice(keys, edges // 2, replace=False))
-    user, item = (part.astype(np.int32) for part in np.divmod(keys, num_items))
-    held_out = random.integers(num_items, size=num_users)
-    test = CSR.from_pairs(np.arange(num_users), held_out, num_users, num_items)
-    return Pairs(num_users, num_items, user, item, test)
+    user, item = np.divmod(np.sort(random.choice(keys, edges // 2, replace=False)), num_items)
+    test = CSR.from_pairs(np.arange(num_users), random.integers(num_items, size=num_users), num_users, num_items)
+    return Pairs(num_users, num_items, user.astype(np.int32), item.astype(np.int32), test)
 
 
-def _read_pairs(folder: Path) -> Pairs:
+def read_pairs(folder: str | PathLike[str]) -> Pairs:
+    """All train rows and the test rows of a graph folder.
+
+    Raises:
+        DataError: the folder is foreign or damaged.
+    """
     dataset = Dataset.load(folder)
-    user, item = dataset.interactions.select(*TRAIN_PARTS)
-    held_out = dataset.interactions.select(Part.TEST)
-    keys = np.unique(user.astype(np.int64) * dataset.num_items + item)
-    user, item = (part.astype(np.int32) for part in np.divmod(keys, dataset.num_items))
-    test = CSR.from_pairs(*held_out, dataset.num_users, dataset.num_items)
-    return Pairs(dataset.num_users, dataset.num_items, user, item, test)
+    test = CSR.from_pairs(*dataset.interactions.select(Part.TEST), dataset.num_users, dataset.num_items)
+    return Pairs(dataset.num_users, dataset.num_items, *dataset.interactions.select(*TRAIN_PARTS), test)

@@ -1,10 +1,10 @@
-"""The pieces of work that are measured, ours and the peer's, each as a call without arguments."""
+"""The pieces of work that are measured beside the peer's, each as a call without arguments."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv
@@ -18,10 +18,11 @@ from graphrec.sampling import BatchSampler, generator_for
 from graphrec.sparse import attend, segment_sum, symmetric_normalize
 
 WIDTH, LAYERS, BATCH, HEADS = 64, 3, 2048, 4
+Layer = Callable[[], Tensor]
 
 
 def our_step(pairs: Pairs) -> Call:
-    """A training step as ``graphrec train`` takes it: sampling, loss, gradient, Adam."""
+    """A training step of our LightGCN as ``graphrec train`` takes it: sampling, loss, gradient, Adam."""
     model = LightGCN(pairs.graph(), EmbeddingSettings(width=WIDTH, layers=LAYERS, loss="bpr"))
     model.reset(generator_for(0))
     model.train()
@@ -29,68 +30,93 @@ def our_step(pairs: Pairs) -> Call:
     sampler = BatchSampler(model.graph.seen, BATCH, seed=0)
     batches = itertools.chain.from_iterable(map(sampler.epoch, itertools.count(1)))
 
-    def step() -> None:
+    def step() -> float:
         optimizer.zero_grad(set_to_none=True)
         loss = model.loss(next(batches))
-        loss.item()
+        value = loss.item()
         loss.backward()
         optimizer.step()
+        return value
 
     return step
 
 
 def peer_step(pairs: Pairs) -> Call:
-    """PyG's LightGCN, trained as its own example does, with the same Adam."""
-    edge_index = pairs.edge_index()
-    positives = torch.from_numpy(np.stack([pairs.user, pairs.item + pairs.num_users]).astype(np.int64))
-    model = PeerLightGCN(pairs.num_users + pairs.num_items, WIDTH, LAYERS)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    generator = generator_for(0)
+    """A step of PyG's LightGCN as PyG's own example takes it, with the same batch size, loss and fused Adam.
 
-    def step() -> None:
+    It draws its negatives from all items, which is less work than leaving out those that the user has used.
+    """
+    edge_index, observed = pairs.edge_index(), pairs.one_way()
+    generator = generator_for(0)
+    model = PeerLightGCN(pairs.num_nodes, WIDTH, LAYERS)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+
+    def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        positive = positives[:, torch.randint(positives.shape[1], (BATCH,), generator=generator)]
-        item = pairs.num_users + torch.randint(pairs.num_items, (BATCH,), generator=generator)
-        label_index = torch.cat([positive, torch.stack([positive[0], item])], dim=1)
-        high, low = model(edge_index, label_index).chunk(2)
-        loss = model.recommendation_loss(high, low, node_id=label_index.unique())
-        loss.item()
+        positive = observed[:, torch.randint(observed.shape[1], (BATCH,), generator=generator)]
+        negative = pairs.num_users + torch.randint(pairs.num_items, (BATCH,), generator=generator)
+        labelled = torch.cat([positive, torch.stack([positive[0], negative])], dim=1)
+        high, low = model(edge_index, labelled).chunk(2)
+        loss = model.recommendation_loss(high, low, node_id=labelled.unique())
+        value = loss.item()
         loss.backward()
         optimizer.step()
+        return float(value)
 
     return step
 
 
 def attention_call(name: str, pairs: Pairs) -> Call:
-    """One attention layer, forward and backward to its parameters and its input.
+    """One attention layer, forward and backward, to the gradients of its parameters and its input.
 
     Args:
-        name: ``additive``: GAT's layer on our operations; ``peer``: PyG's GATConv with the same parameters, which gives
-            the same numbers; ``dot``: the layer of graphrec's gat, with edge types and without a projection.
+        name: ``peer`` is PyG's GATConv; ``additive`` the same layer on our operations, with the same parameters and so
+            with the same numbers; ``dot`` the layer of our gat, which knows edge types and has no projection.
         pairs: the graph.
+
+    Returns:
+        A call that gives the layer's output [N, W].
     """
-    peer = GATConv(WIDTH, WIDTH // HEADS, heads=HEADS, add_self_loops=False, bias=False)
-    x = torch.randn(pairs.num_users + pairs.num_items, WIDTH, generator=generator_for(0)).requires_grad_()
+    x = torch.randn(pairs.num_nodes, WIDTH, generator=generator_for(0)).requires_grad_()
     gradient = torch.randn(x.shape, generator=generator_for(1))
-    edge_index, csr = (pairs.edge_index(), None) if name == "peer" else (None, pairs.graph().adjacency)
+    forward = {"peer": _peer_layer, "additive": _additive_layer, "dot": _dot_layer}[name](pairs, x)
 
-    def additive() -> torch.Tensor:
-        value = peer.lin(x).unflatten(1, (HEADS, -1))
-        query, key = ((value * target).sum(-1, keepdim=True) for target in (peer.att_dst, peer.att_src))
-        return attend(csr, query, key, value, score="additive", vector=torch.ones(HEADS, 1))[0].flatten(1)
-
-    forward = {"peer": lambda: peer(x, edge_index), "additive": additive}.get(name)
-    if forward is None:
-        assert csr is not None
-        layer, normalized = GATLayer(WIDTH, HEADS, relations=2), symmetric_normalize(csr)
-        assert normalized.value is not None
-        scale, log_degree = segment_sum(csr, normalized.value), csr.degree.clamp(min=1).float().log()
-        forward = lambda: layer(csr, x, x, row_scale=scale, log_degree=log_degree)[0]  # noqa: E731
-
-    def call() -> torch.Tensor:
+    def call() -> Tensor:
         x.grad = None
         out = forward()
         out.backward(gradient)
         return out.detach()
 
     return call
+
+
+def _peer_layer(pairs: Pairs, x: Tensor) -> Layer:
+    layer, edge_index = _gat_conv(), pairs.edge_index()
+    return lambda: layer(x, edge_index)
+
+
+def _additive_layer(pairs: Pairs, x: Tensor) -> Layer:
+    layer, csr, vector = _gat_conv(), pairs.graph().adjacency, torch.ones(HEADS, 1)
+
+    def forward() -> Tensor:
+        value = layer.lin(x).unflatten(1, (HEADS, -1))
+        query, key = ((value * weight).sum(dim=-1, keepdim=True) for weight in (layer.att_dst, layer.att_src))
+        return attend(csr, query, key, value, score="additive", vector=vector)[0].flatten(1)
+
+    return forward
+
+
+def _dot_layer(pairs: Pairs, x: Tensor) -> Layer:
+    layer, csr = GATLayer(WIDTH, HEADS, relations=2), pairs.graph().adjacency
+    normalized = symmetric_normalize(csr)
+    assert normalized.value is not None
+    scale, log_degree = segment_sum(csr, normalized.value), csr.degree.clamp(min=1).float().log()
+    return lambda: layer(csr, x, x, row_scale=scale, log_degree=log_degree)[0]
+
+
+def _gat_conv() -> GATConv:
+    """GATConv with the same parameters every time, whatever was drawn before."""
+    layer, generator = GATConv(WIDTH, WIDTH // HEADS, heads=HEADS, add_self_loops=False, bias=False), generator_for(2)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+    return layer

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import typer
 
+GUIDED = ContextVar("GUIDED", default=False)  # whether a demo is running the command
 WIDE = 240  # columns where stdout is no terminal, so that a pipe never gets an id cut short
 
 
 def say(text: str) -> None:
     """A line of words."""
     typer.echo(text, err=True)
+
+
+def say_next(command: str) -> None:
+    """The command that most people want next; silent inside a demo, which knows better."""
+    if not GUIDED.get():
+        say(f"next: {command}")
 
 
 def emit_json(value: Any) -> None:

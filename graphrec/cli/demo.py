@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from graphrec.cli.console import say
+from graphrec.cli.console import GUIDED, say
 from graphrec.errors import DataError
 
 MARK = ".graphrec-demo"  # stands in folders that a demo made, and may therefore make anew
@@ -31,17 +31,9 @@ def demo(
     say(f"$ python -m graphrec.data.synthetic {shlex.quote(str(tables))}")
     synthetic.generate().save(tables)
     described = [f"--{name}={tables / name}.csv" for name in ("knowledge", "items", "users")]
-    _step(
-        ctx,
-        "Build a graph; each reader's last book is held out.",
-        "build",
-        tables / "interactions.csv",
-        *described,
-        "--split=last",
-        "--out",
-        graph,
-    )
-    _step(ctx, "Train graph attention on it.", "train", graph, "--model=gat", "--seed=1", "--out", run)
+    build: list[str | Path] = ["build", tables / "interactions.csv", *described, "--split=last", "--out", graph]
+    _step(ctx, "Build a graph; each reader's last book is held out.", *build)
+    _step(ctx, "Train graph attention on it.", "train", graph, "--model=gat", "--epochs=30", "--seed=1", "--out", run)
     _step(ctx, "Judge it on the held-out books, beside two baselines.", "evaluate", run, "--k=20")
     _step(ctx, f"Recommend to {SOMEONE}.", "recommend", run, "--user", SOMEONE, "--k=5")
     _step(ctx, "Explain the first of them.", "explain", run, "--user", SOMEONE, "--item", _first(run))
@@ -67,7 +59,13 @@ def _step(ctx: typer.Context, words: str, *command: str | Path) -> None:
     """Say what comes and the command for it, then run that command."""
     arguments = [str(part) for part in command]
     say(f"\n{words}\n\n$ graphrec {shlex.join(arguments)}")
-    status = ctx.find_root().command.main(arguments, prog_name="graphrec", standalone_mode=False)
+    root = ctx.find_root()
+    debug = ["--debug"] if root.params["debug"] else []
+    token = GUIDED.set(True)
+    try:
+        status = root.command.main([*debug, *arguments], prog_name="graphrec", standalone_mode=False)
+    finally:
+        GUIDED.reset(token)
     if status:
         raise typer.Exit(status)
 

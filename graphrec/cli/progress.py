@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 @contextmanager
 def following() -> Iterator[Callable[[Epoch], None]]:
     """What to call after each epoch."""
+    pace = Pace()
     if not sys.stderr.isatty():
-        pace = Pace()
-        yield lambda epoch: say(f"{described(epoch)}, {pace.left(epoch)}")
+        yield lambda epoch: say(line(epoch, pace.left(epoch)))
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield Bar(bar)
+    name, state = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[state]"))
+    with Progress(name, BarColumn(bar_width=10), MofNCompleteColumn(), state, console=Console(stderr=True)) as bar:
+        yield Bar(bar, pace)
 
 
 class Pace:
@@ -47,26 +47,29 @@ class Pace:
 class Bar:
     """A bar for each phase of each view."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Progress, pace: Pace) -> None:
         self.bar = bar
-        self.pace = Pace()
+        self.pace = pace
         self.tasks: dict[tuple[str, str], TaskID] = {}
 
     def __call__(self, epoch: Epoch) -> None:
         key = (epoch.model, epoch.phase)
-        text = f"{described(epoch)}, {self.pace.left(epoch)}"
         if key not in self.tasks:
-            self.tasks[key] = self.bar.add_task(text, total=epoch.epochs)
-        self.bar.update(self.tasks[key], completed=epoch.epoch, description=text)
+            self.tasks[key] = self.bar.add_task(" ".join(key), total=epoch.epochs, state="")
+        state = f"{quality(epoch)}, {self.pace.left(epoch)}"
+        self.bar.update(self.tasks[key], completed=epoch.epoch, state=state)
 
 
-def described(epoch: Epoch) -> str:
+def line(epoch: Epoch, left: str) -> str:
     """One epoch in a line."""
+    name = f"{epoch.model} {epoch.phase} epoch {epoch.epoch}/{epoch.epochs}"
+    return f"{name} {quality(epoch)} {epoch.seconds:.1f} s {epoch.pairs_per_second:,.0f} pairs/s, {left}"
+
+
+def quality(epoch: Epoch) -> str:
+    """The loss, and the metric where the select rows were read."""
     metric = "" if epoch.metric is None else f" recall@20 {epoch.metric:.4f}"
-    return (
-        f"{epoch.model} {epoch.phase} epoch {epoch.epoch}/{epoch.epochs} loss {epoch.loss:.4f}{metric} "
-        f"{epoch.seconds:.1f} s {epoch.pairs_per_second:,.0f} pairs/s"
-    )
+    return f"loss {epoch.loss:.4f}{metric}"
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphrec.cli import options as o
-from graphrec.cli.console import emit_json, emit_table, flat, say
+from graphrec.cli.console import emit_json, say, say_next
+from graphrec.cli.facts import show_dataset, show_graph
 from graphrec.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def check(
     if as_json:
         emit_json(found)
     else:
-        emit_table(["fact", "value"], flat(found))
-        say("next: graphrec build, with the same tables and --out graph/")
+        show_dataset(found)
+        say_next("graphrec build, with the same tables and --out graph/")
 
 
 def build(
@@ -74,11 +75,12 @@ def build(
     if as_json:
         emit_json(report)
     else:
-        emit_table(["training graph", "value"], flat(report))
+        show_graph(report)
     skipped = dataset.source.get("skipped", {}).get("count", 0)
     if skipped:
         say(f"{skipped:,} bad rows were left out; graphrec check shows the first of them")
-    say(f"the graph is in {out}\nnext: graphrec train {out} --out runs/first")
+    say(f"the graph is in {out}")
+    say_next(f"graphrec train {out} --out runs/first")
 
 
 def _read(params: Mapping[str, Any]) -> Dataset:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphrec.cli.console import flat, say, shown
+from graphrec.cli.console import flat, say, say_next, shown
 from graphrec.cli.errors import Interrupted
 from graphrec.cli.options import split_names
 from graphrec.errors import UsageError
@@ -147,7 +147,7 @@ def _fit(out: Path, dataset: Dataset, config: RunConfig) -> None:
         say(f"the run is in {out}, its report in {write_report(out)}")
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; go on with: graphrec train --resume --out {out}") from None
-    say(f"next: graphrec evaluate {out}")
+    say_next(f"graphrec evaluate {out}")
 
 
 def _trained(out: Path, dataset: Dataset, config: RunConfig) -> Run:

@@ -51,9 +51,17 @@ def check_dataset(dataset: Dataset) -> dict[str, Any]:
         "cold_items": _share(train_items == 0),
         "cold_users": _share(train_users == 0),
         "knowledge": _knowledge(dataset),
-        "titles": sum(dataset.item_title(index) is not None for index in range(dataset.num_items)),
+        "titles": _titles(dataset),
         "source": dataset.source,
     }
+
+
+def _titles(dataset: Dataset) -> int:
+    """Items with a title."""
+    table = dataset.item_table
+    if table is None or "title" not in table.column_names:
+        return 0
+    return dataset.num_items - table["title"].null_count
 
 
 def _knowledge(dataset: Dataset) -> dict[str, Any]:

@@ -50,10 +50,10 @@ def check_renamed(renamed: Mapping[str, str]) -> None:
     graphrec.errors.UsageError: there is no column 'usr_id' to rename
     did you mean user_id?
     """
-    ours = [name for spec in (INTERACTIONS, KNOWLEDGE, ITEMS, USERS) for name in spec.names]
+    ours = list(dict.fromkeys(name for spec in (INTERACTIONS, KNOWLEDGE, ITEMS, USERS) for name in spec.names))
     for name in renamed:
         if name not in ours:
-            hint = nearest(name, ours) or f"the columns are {', '.join(dict.fromkeys(ours))}"
+            hint = nearest(name, ours) or f"the columns are {', '.join(ours)}"
             raise UsageError(f"there is no column {name!r} to rename", hint)
 
 
@@ -99,8 +99,6 @@ def _missing(spec: Columns, name: str, theirs: str, found: Sequence[str], where:
             if delimiter in found[0]:
                 shown = repr(delimiter) if delimiter != "\t" else r"'\t'"
                 return DataError(message, f"its columns seem to be parted by {shown}: pass --delimiter {shown}")
-    close = nearest(theirs, found) or nearest(theirs.replace("_", "").lower(), [other.lower() for other in found])
-    rename = (
-        f"say which column it is, for example columns={{{name!r}: {found[0]!r}}}, or name headerless columns by header="
-    )
-    return DataError(message, f"{close} {rename}".strip())
+    likely = nearest(theirs, found) or nearest(theirs.replace("_", "").lower(), [other.lower() for other in found])
+    rename = f"say which column it is with --column {name}=THEIRS, or name the columns of a headerless file"
+    return DataError(message, f"{likely} {rename}".strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -122,6 +123,17 @@ class Dataset:
         """What to call a node in front of people: its title, else its id."""
         kind, index = self._locate(node)
         return _title(getattr(self, f"{kind}_table"), index) or self.node_id(node)[1]
+
+    def fingerprint(self) -> str:
+        """A digest of ids, interactions with their parts, and knowledge: equal for equal data alone."""
+        digest = hashlib.sha256(json.dumps([self._counts(), self.knowledge.relations]).encode())
+        for ids in (self.users, self.items, self.entities):
+            digest.update("\0".join(ids.array.to_pylist()).encode())
+        for record in (self.interactions, self.knowledge):
+            for name, value in vars(record).items():
+                if isinstance(value, np.ndarray):
+                    digest.update(name.encode() + value.tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write a graph folder: ids/, tables/ and, last, dataset.json, without which the folder does not load."""

@@ -36,19 +36,17 @@ class DelimitedFile:
 
 
 def open_delimited(path: Path, delimiter: str | None = None, header: Sequence[str] | None = None) -> DelimitedFile:
-    r"""Check a file's encoding and quoting and learn its columns.
+    """Check a file's encoding and quoting and learn its columns.
 
     Args:
         path: CSV by default, tab separated if it ends in .tsv or .txt.
-        delimiter: overrides what the name says; ``\t`` may be written as two characters.
+        delimiter: overrides what the name says, unless there is a header row without it.
         header: the columns' names, where the file has no header row.
 
     Raises:
         DataError: the file is empty, holds NUL bytes or is not text, or a quote never closes.
     """
-    delimiter = BY_SUFFIX[path.suffix.lower()] if delimiter is None else delimiter.replace("\\t", "\t")
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise UsageError(f"delimiter must be one character, got {delimiter!r}")
+    delimiter = _delimiter(path, delimiter, headed=header is None)
     if _check_bytes(path):
         _check_quotes(path, delimiter)
     first = next(_rows(path, delimiter), None)
@@ -103,6 +101,16 @@ def locate(file: DelimitedFile) -> tuple[np.ndarray, list[tuple[int, str]]]:
         else:
             ragged.append((line, f"{len(fields)} fields where {len(file.columns)} were expected"))
     return np.array(kept, dtype=np.int64), ragged
+
+
+def _delimiter(path: Path, given: str | None, *, headed: bool) -> str:
+    """The given delimiter if the header row has it, else the suffix's: one setting then serves tables of two forms."""
+    if given is None:
+        return BY_SUFFIX[path.suffix.lower()]
+    if len(given) != 1 or given in '"\r\n':
+        raise UsageError(f"delimiter must be one character, got {given!r}", "write a tab as '\\t' or tab")
+    with open(path, encoding="utf-8-sig", errors="replace") as lines:
+        return given if not headed or given in lines.readline() else BY_SUFFIX[path.suffix.lower()]
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from graphrec.data.columns import KINDS
-from graphrec.data.integers import encode, read_columns, read_lists
+from graphrec.data.integers import distinct, encode, read_columns, read_lists
 from graphrec.errors import DataError
 
 ITEM, ENTITY = KINDS.index("item"), KINDS.index("entity")
@@ -99,7 +99,7 @@ def _read_lists_folder(path: Path) -> Folder:
     if has_test:
         test_user, test_item, test_users = read_lists(path / "test.txt")
         user, item = np.concatenate([user, test_user]), np.concatenate([item, test_item])
-        users, is_test = np.union1d(users, test_users), np.concatenate([is_test, np.ones(len(test_user), dtype=bool)])
+        users, is_test = _union(users, test_users), np.concatenate([is_test, np.ones(len(test_user), dtype=bool)])
     if not len(user):
         raise DataError(f"{path / 'train.txt'}: no interactions", "its lines are 'user item item …'")
     listed = _read_names(path / "item_list.txt", "item")
@@ -144,7 +144,7 @@ def _read_pairs_folder(path: Path) -> Folder:
         interactions,
         False,
         _knowledge(triples, count, _aligned_names(path, triples)),
-        _describe(np.unique(rows[:, 0])),
+        _describe(distinct(rows[:, 0])),
         _describe(_union(rows[:, 1], _below(triples, count, inside=True))),
         _describe(_below(triples, count, inside=False)),
         negatives=len(rows) - len(positive),
@@ -218,7 +218,8 @@ def _knowledge(triples: np.ndarray, count: int, names: dict[int, str]) -> Knowle
     """Triples with names for their relations, or the numbers where names are missing or not distinct."""
     if not len(triples):
         return None
-    numbers, relation = np.unique(triples[:, 1], return_inverse=True)
+    numbers = distinct(triples[:, 1])
+    relation = np.searchsorted(numbers, triples[:, 1])
     relations = tuple(names.get(number, "") for number in numbers.tolist())
     if "" in relations or len(set(relations)) < len(relations):
         relations = tuple(map(str, numbers.tolist()))
@@ -229,12 +230,12 @@ def _knowledge(triples: np.ndarray, count: int, names: dict[int, str]) -> Knowle
 
 def _below(triples: np.ndarray, count: int, *, inside: bool) -> np.ndarray:
     """Distinct heads and tails that are items (``inside``) or entities."""
-    nodes = np.unique(triples[:, [0, 2]])
+    nodes = distinct(triples[:, [0, 2]])
     return nodes[(nodes < count) == inside]
 
 
 def _union(*parts: np.ndarray) -> np.ndarray:
-    return np.unique(np.concatenate(parts))
+    return distinct(np.concatenate(parts))
 
 
 def _describe(ids: np.ndarray, **columns: _Names) -> Described:

@@ -84,21 +84,39 @@ def read_columns(path: Path, count: int) -> np.ndarray:
     return tokens.value.reshape(-1, count)
 
 
+def distinct(value: np.ndarray) -> np.ndarray:
+    """The distinct values, sorted; integers ≥ 0.
+
+    >>> distinct(np.array([3, 1, 3])).tolist()
+    [1, 3]
+    """
+    present = _present(value)
+    return np.unique(value) if present is None else np.flatnonzero(present)
+
+
 def encode(value: np.ndarray) -> pa.DictionaryArray:
     """Integers ≥ 0 as a dictionary-encoded column of their decimals, the dictionary in numeric order.
 
     >>> encode(np.array([10, 9, 10])).dictionary.to_pylist()
     ['9', '10']
     """
-    top = int(value.max(initial=-1)) + 1
-    if top <= 4 * len(value) + 1024:  # a table by value is far cheaper than a sort
-        present = np.zeros(top, dtype=bool)
-        present[value] = True
-        distinct, codes = np.flatnonzero(present), (np.cumsum(present, dtype=np.int32) - 1)[value]
+    present = _present(value)
+    if present is None:
+        values, codes = np.unique(value, return_inverse=True)
     else:
-        distinct, codes = np.unique(value, return_inverse=True)
-    names = pa.array(distinct.astype(np.int64)).cast(pa.large_string())
+        values, codes = np.flatnonzero(present), (np.cumsum(present, dtype=np.int32) - 1)[value]
+    names = pa.array(values.astype(np.int64)).cast(pa.large_string())
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
+
+
+def _present(value: np.ndarray) -> np.ndarray | None:
+    """bool by value, True where it occurs; None where the values are so large that sorting is cheaper."""
+    top = int(value.max(initial=-1)) + 1
+    if top > 4 * value.size + 1024:
+        return None
+    present = np.zeros(top, dtype=bool)
+    present[value] = True
+    return present
 
 
 def _not_whole(path: Path, content: np.ndarray, newlines: np.ndarray, place: int) -> DataError:

@@ -55,7 +55,7 @@ def read_dataset(
         min_rating: rows rated lower are no interactions.
         columns: our column name → the caller's, applied to each table that has it.
         header: column names of interactions and test, where these are text without a header row.
-        delimiter: of all text tables; by default by suffix.
+        delimiter: of the text tables whose header row has it; others go by their suffix.
         on_bad_row: "stop" at the first, or "skip": leave them out, count them and keep the first few in ``source``.
 
     Raises:

@@ -43,7 +43,8 @@ GIVEN = _words("""
     Ada, Boris, Clara, Dmitri, Elsa, Felix, Greta, Hugo, Ines, Jonas, Kira, Leo, Mira, Nils, Olga, Pavel, Rosa, Sven,
     Tilda, Umar""")
 FAMILY = _words("""
-    Ashby, Brandt, Castell, Dorsey, Eklund, Farrow, Galanis, Hartog, Ibsley, Janssen, Kovac, Lindqvist, Marlowe, Noor""")
+    Ashby, Brandt, Castell, Dorsey, Eklund, Farrow, Galanis, Hartog, Ibsley, Janssen, Kovac, Lindqvist, Marlowe,
+    Noor""")
 PUBLISHERS = _words("""
     Anchor Yard, Bluebell, Copperplate, Driftwood, Eastgate, Fennel & Co, Gull House, Half Moon""")
 ADJECTIVES = _words("""

@@ -250,10 +250,11 @@ def _diversity(ranked, rowptr, col, num_users):  # type: ignore[no-untyped-def]
             if item < 0:
                 continue
             listed += 1
-            degree = rowptr[item + 1] - rowptr[item]
-            for edge in range(rowptr[item], rowptr[item + 1]):
-                pairs += total[col[edge]] / np.sqrt(degree)
-                total[col[edge]] += 1 / np.sqrt(degree)
+            start, stop = rowptr[item], rowptr[item + 1]
+            weight = 1 / np.sqrt(max(stop - start, 1))
+            for user in col[start:stop]:
+                pairs += weight * total[user]
+                total[user] += weight
         if listed > 1:
             out[row] = 1 - pairs / (listed * (listed - 1) / 2)
         for item in ranked[row]:

@@ -39,7 +39,7 @@ def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowle
         source.append(facts.head)
         target.append(facts.tail)
         relation.append(facts.relation + 1)
-    return assemble(sizes, names, *(np.concatenate(column) for column in (source, target, relation)))
+    return assemble(sizes, names, np.concatenate(source), np.concatenate(target), np.concatenate(relation))
 
 
 def graph_report(graph: HeteroGraph) -> dict[str, Any]:

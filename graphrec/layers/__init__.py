@@ -1,5 +1,7 @@
 """Layers of propagation: tensors and CSR in, tensors out."""
 
+from __future__ import annotations
+
 from graphrec.layers.gat import GATLayer
 from graphrec.layers.lightgcn import layer_sum, propagate_mean
 

@@ -5,6 +5,8 @@ N receiving nodes, M sending nodes, H heads, D width of a head, W = H · D, R re
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +40,7 @@ class GATLayer(nn.Module):
         self.relation_key = nn.Parameter(torch.zeros(relations, heads, width // heads))
         self.relation_bias = nn.Parameter(torch.zeros(relations, heads))
 
-    def scores_from(self, receiver: Tensor, sender: Tensor, log_degree: Tensor) -> dict[str, Tensor]:
+    def scores_from(self, receiver: Tensor, sender: Tensor, log_degree: Tensor) -> dict[str, Any]:
         """The terms of the score as ``attend`` and ``edge_attention`` take them.
 
         Args:

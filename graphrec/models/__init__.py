@@ -63,6 +63,11 @@ def build_model(name: str, graph: HeteroGraph, settings: Mapping[str, Any]) -> M
     return cls(graph, settings[name]).to(graph.device)
 
 
+def views_of(model: Model) -> dict[str, Model]:
+    """The models that a model consists of, by name: its views, or itself."""
+    return dict(model.views.items()) if isinstance(model, Fused) else {model.name: model}  # type: ignore[arg-type]
+
+
 __all__ = [
     "GAT",
     "MODELS",
@@ -77,4 +82,5 @@ __all__ = [
     "build_model",
     "make_settings",
     "model_class",
+    "views_of",
 ]

@@ -92,16 +92,16 @@ class EmbeddingSettings:
     Args:
         width: of a node's vector, W ≥ 1.
         layers: of propagation, K ≥ 1.
-        loss: ``softmax`` (in-batch sampled softmax on cosines) or ``bpr``.
+        loss: ``bpr``, or ``softmax`` (in-batch sampled softmax on cosines).
         temperature: τ > 0 of the softmax loss.
         l2: weight ≥ 0 of the squared layer-0 vectors of a batch.
     """
 
     width: int = 64
-    layers: int = 2
-    loss: str = "softmax"
+    layers: int = 3
+    loss: str = "bpr"
     temperature: float = 0.15
-    l2: float = 1e-4
+    l2: float = 3e-3
 
     def __post_init__(self) -> None:
         check_setting("width", self.width, self.width >= 1, ">= 1")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import torch
@@ -21,8 +22,8 @@ from graphrec.sparse import CSR
 CONTEXTS = ("bias", "user_degree", "item_degree", "spread", "score")
 _BLOCK_SCORES = 2**22
 """Scores of one view computed at once."""
-_CHUNK_SCORES = 2**18
-"""Scores of one view combined at once: the views of a chunk stay in a core's cache."""
+_CHUNK_SCORES = 2**20
+"""Scores of one view combined at once: larger temporaries are fresh pages every time, and three times as slow."""
 _SCORE_LIMIT = 8.0
 
 
@@ -52,11 +53,11 @@ class FusedSettings:
 
 
 class Fused(Model):
-    """score(u, i) = Σ_s a_s γ_s z̃_s,  a = softmax_s(w_s · c_s),  c_s = [1, ln d_u, ln d_i, spread of z̃ over views, z̃_s].
+    """score(u, i) = Σ_s a_s γ_s z̃_s, a = softmax_s(w_s · c_s), c_s = [1, ln d_u, ln d_i, spread of z̃ over views, z̃_s].
 
-    z̃_s is view s's score, standardised over the items u has not trained on; γ_s = exp(g_s). At w = 0, g = 0 the score is
-    the plain mean of the views. So that one L2 suits all contexts, ln(1 + d) is standardised over the graph's users and
-    items, and z̃ and its spread (the deviation over views) are cut off at ±8 and divided by 8 as contexts.
+    z̃_s is view s's score, standardised over the items u has not trained on; γ_s = exp(g_s). At w = 0, g = 0 the score
+    is the plain mean of the views. So that one L2 suits all contexts, ln(1 + d) is standardised over the graph's users
+    and items, and z̃ and its spread (the deviation over views) are cut off at ±8 and divided by 8 as contexts.
 
     Args:
         graph: what the views were fitted on; its interactions are what u has trained on.
@@ -112,6 +113,12 @@ class Fused(Model):
         twin = type(self)(graph, self.settings, views).to(graph.device)
         twin.copy_weights(self)
         return twin.eval()
+
+    @torch.no_grad()
+    def set_weights(self, attention: Tensor, log_scale: Tensor) -> None:
+        """Overwrite w [S, 5] and g [S]."""
+        self.attention.copy_(attention)
+        self.log_scale.copy_(log_scale)
 
     @torch.no_grad()
     def copy_weights(self, other: Fused) -> None:
@@ -181,7 +188,8 @@ class Fused(Model):
             if isinstance(view, EmbeddingModel):
                 vectors = view.fold_in_vectors(history) if users is None else view.user_vectors()[users]
                 torch.mm(vectors, view.item_vectors().T, out=scores)
-                moments = product_moments(vectors, *view.keep("moments", lambda: vector_moments(view.item_vectors())))
+                item_moments = view.keep("moments", partial(vector_moments, view.item_vectors()))
+                moments = product_moments(vectors, *item_moments)
             else:
                 scores.copy_(view.fold_in(history) if users is None else view.score_block(users))
                 moments = score_moments(scores)
@@ -199,17 +207,14 @@ class Fused(Model):
         Returns:
             float32 [S, B, C].
         """
+        bias, by_user, by_item, by_spread, by_score = self.attention.T[..., None, None]
         item_degree = self._degrees()[1]
         of_user = _scaled_log(user_degree, self.user_scale)[:, None]
         of_item = _scaled_log(item_degree if items is None else item_degree[items], self.item_scale)
         mean = scores.mean(dim=0)
-        spread = (scores.square().mean(dim=0) - mean.square()).clamp(min=0).sqrt()
-        logits = torch.stack(
-            [
-                w[0] + w[1] * of_user + w[2] * of_item + w[3] * _bounded(spread) + w[4] * _bounded(score)
-                for w, score in zip(self.attention, scores, strict=True)
-            ]
-        )
+        spread = (scores.square().mean(dim=0) - mean.square()).clamp(min=0).sqrt().clamp(max=_SCORE_LIMIT)
+        logits = scores.clamp(-_SCORE_LIMIT, _SCORE_LIMIT) * (by_score / _SCORE_LIMIT)
+        logits = logits.addcmul(by_spread / _SCORE_LIMIT, spread) + (bias + by_user * of_user) + by_item * of_item
         return logits.softmax(dim=0) * self.log_scale.exp()[:, None, None] * scores
 
     def _by_chunks(self, history: CSR, users: Tensor | None) -> Tensor:
@@ -250,7 +255,3 @@ def _location_and_scale(degree: Tensor) -> Tensor:
 
 def _scaled_log(degree: Tensor, scale: Tensor) -> Tensor:
     return (degree.float().log1p() - scale[0]) / scale[1]
-
-
-def _bounded(scores: Tensor) -> Tensor:
-    return scores.clamp(-_SCORE_LIMIT, _SCORE_LIMIT) / _SCORE_LIMIT

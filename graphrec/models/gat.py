@@ -75,7 +75,7 @@ class GAT(EmbeddingModel):
         ]
 
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
-        total = self.table
+        total: Tensor = self.table
         for vectors, _ in self._layers(generator):
             total = total + vectors
         return total / (self.settings.layers + 1)
@@ -91,7 +91,7 @@ class GAT(EmbeddingModel):
             history, edge_type=torch.full_like(history.col, self.graph.relations.index("rev_interacts")), value=None
         )
         vectors = total = self.table.new_zeros(history.num_rows, self.settings.width)
-        for layer, sender in zip(self.attention, sent, strict=False):
+        for layer, sender in zip(self._attention(), sent, strict=False):
             vectors, _ = layer(
                 typed, vectors, sender[first:last], row_scale=row_scale, log_degree=self.log_degree[first:last]
             )
@@ -103,17 +103,21 @@ class GAT(EmbeddingModel):
         layers = self.keep("layers", lambda: list(self._layers()))
         adjacency = self.graph.adjacency
         receiver_scale = self.row_scale[adjacency.row_index()[edges]]
-        vectors, weights = self.table, []
-        for layer, (received, lse) in zip(self.attention, layers, strict=True):
+        vectors: Tensor = self.table
+        weights = []
+        for layer, (received, lse) in zip(self._attention(), layers, strict=True):
             terms = layer.scores_from(vectors, vectors, self.log_degree)
             weights.append(edge_attention(adjacency, lse=lse, edges=edges, **terms).mean(dim=1) * receiver_scale)
             vectors = received
         return torch.stack(weights)
 
+    def _attention(self) -> list[GATLayer]:
+        return list(self.attention)  # type: ignore[arg-type]
+
     def _layers(self, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """What each layer's nodes receive, float32 [N, W], and the log-sum-exp of their scores, [N, H]."""
-        vectors = self.table
-        for layer in self.attention:
+        vectors: Tensor = self.table
+        for layer in self._attention():
             message, dropout, seed = vectors, 0.0, 0
             if generator is not None:
                 message = dropped(vectors, self.settings.message_dropout, generator)

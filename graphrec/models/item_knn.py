@@ -47,7 +47,7 @@ class ItemKNNSettings:
 
 
 class ItemKNN(Model):
-    """score(u, i) = Σ_j s(i, j) over those of u's items j that are among the nearest neighbours of i, i itself left out.
+    """score(u, i) = Σ_j s(i, j) over those of u's items j that are among i's nearest neighbours, i itself left out.
 
     s(i, j) = c(i, j) / (c(i, i)^α · c(j, j)^(1−α) + shrink · w̄),  c(i, j) = Σ_v w_v over the users v of both items,
     w_v = d_v^−damping, and w̄ its mean over users. At α = ½, damping 0, shrink 0 it is the cosine (Sarwar et al. 2001);
@@ -157,9 +157,7 @@ class ItemKNN(Model):
 def _scipy(csr: CSR) -> sparse.csr_array:
     """The structure of a CSR, with ones."""
     ones = np.ones(csr.num_edges, dtype=np.float32)
-    return sparse.csr_array(
-        (ones, csr.col.cpu().numpy(), csr.rowptr.cpu().numpy()), shape=(csr.num_rows, csr.num_cols)
-    )
+    return sparse.csr_array((ones, csr.col.cpu().numpy(), csr.rowptr.cpu().numpy()), shape=(csr.num_rows, csr.num_cols))
 
 
 def _blocks(pairs: np.ndarray, num_items: int) -> Iterator[tuple[int, int]]:

@@ -27,7 +27,8 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     run = load_run(root)
     recommender = Recommender(run)
     dataset = run.dataset
-    summary = f"{dataset.num_users:,} users, {dataset.num_items:,} items, seed {run.config.seed}"
+    place = root.resolve().name
+    summary = f"Run {place}: {dataset.num_users:,} users, {dataset.num_items:,} items, seed {run.config.seed}"
     sections = [
         measured.metrics_section(run),
         measured.curves_section(run),
@@ -38,10 +39,9 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         described.degree_section(run.model.graph),
         described.settings_section(run, root),
     ]
-    title = f"{run.config.model} in {root.resolve().name}"
-    header = page.tag("header", page.tag("h1", title), page.tag("p", summary), measured.headline(run))
+    header = page.tag("header", page.tag("h1", run.config.model), page.tag("p", summary), measured.headline(run))
     shown = [section for section in sections if section is not None]
-    write_text(root / REPORT, page.page(f"graphrec: {title}", header, *shown))
+    write_text(root / REPORT, page.page(f"{run.config.model} ({place})", header, *shown))
     return root / REPORT
 
 

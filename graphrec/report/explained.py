@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from graphrec.graph import HeteroGraph
-from graphrec.models import GAT
+from graphrec.models import GAT, views_of
 from graphrec.recommender import ExplainedPair, Recommender
 from graphrec.report import page, plots
 from graphrec.report.page import Html
-from graphrec.training import views_of
 
 NODES_SAMPLED = 2000
 PEOPLE = {0.9: "an active user", 0.5: "a typical user", 0.1: "a quiet user"}
@@ -32,9 +32,9 @@ def attention_section(recommender: Recommender) -> Html | None:
             f"{name} {a:.0%}, before training {b:.0%}" for name, b, a in zip(names, before, after, strict=True)
         )
         source = plots.bars(names, {"learned": after, "before training": before}, x_label="share of attention")
-        figures.append(page.figure(source, f"Attention of {kind} by relation: {told}", f"What {kind} listen to."))
+        figures.append(page.figure(source, f"Attention of {kind} by relation: {told}", f"What {kind} attend to."))
     if not rows:
-        words = "Each kind of node has edges of one relation only, so there is nothing to weigh between relations."
+        words = "Every node has edges of one relation only, so there is nothing to weigh between relations."
         return page.section("Attention", page.tag("p", words))
     words = (
         "Each node spreads an attention of 1 over its edges. Shown is the mean share that goes to each relation, over "
@@ -45,7 +45,9 @@ def attention_section(recommender: Recommender) -> Html | None:
 
 
 def attention_shares(view: GAT) -> dict[str, dict[str, tuple[float, float]]]:
-    """Each relation's mean share of attention, at the start and learned, by kind of node with edges of several relations.
+    """Each relation's mean share of attention, at the start and learned, by kind of node.
+
+    Kinds whose nodes have edges of one relation each are left out.
 
     The mean is over at most 2,000 evenly spaced nodes of the kind, and over layers and heads.
     """
@@ -53,7 +55,7 @@ def attention_shares(view: GAT) -> dict[str, dict[str, tuple[float, float]]]:
     kinds = {"users": graph.user_slice, "items": graph.item_slice, "entities": graph.entity_slice}
     for kind, own in kinds.items():
         shares = _shares_of(view, graph, own)
-        if len(shares) > 1:
+        if shares:
             found[kind] = dict(sorted(shares.items(), key=lambda entry: -entry[1][1]))
     return found
 
@@ -117,13 +119,13 @@ def _shares_of(view: GAT, graph: HeteroGraph, own: slice) -> dict[str, tuple[flo
         learned = view.edge_weights(edges)
     start = csr.degree[csr.col[edges].long()].float().rsqrt()[None]
     shares = [_by_relation(weights, place, len(rows), kind, graph.num_relations) for weights in (start, learned)]
-    present = torch.bincount(kind, minlength=graph.num_relations).nonzero()[:, 0].tolist()
+    present = kind.unique().tolist()
+    if len(torch.stack([place, kind]).unique(dim=1).T) == len(rows):
+        return {}  # no node has anything to choose between
     return {graph.relations[t]: (float(shares[0][t]), float(shares[1][t])) for t in present}
 
 
-def _by_relation(
-    weights: torch.Tensor, place: torch.Tensor, num_rows: int, kind: torch.Tensor, num_relations: int
-) -> torch.Tensor:
+def _by_relation(weights: Tensor, place: Tensor, num_rows: int, kind: Tensor, num_relations: int) -> Tensor:
     """Mean over layers and rows of each row's share of weight by relation; weights [K, n] of whole rows."""
     layers = len(weights)
     total = weights.new_zeros(layers, num_rows).index_add_(1, place, weights)
@@ -132,5 +134,11 @@ def _by_relation(
 
 
 def _in_words(relation: str) -> str:
+    """What a node receives over edges of a relation, from where the node stands.
+
+    >>> _in_words("rev_author"), _in_words("author")
+    ('its author', 'that of which it is author')
+    """
     fixed = {"interacts": "users who used it", "rev_interacts": "items used"}
-    return fixed.get(relation, f"inverse of {relation[4:]}" if relation.startswith("rev_") else relation)
+    other = f"its {relation[4:]}" if relation.startswith("rev_") else f"that of which it is {relation}"
+    return fixed.get(relation, other)

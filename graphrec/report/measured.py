@@ -12,6 +12,7 @@ from graphrec.report.page import Html, Number
 from graphrec.runs import Run
 
 HEADLINE = ("recall@20", "ndcg@20")
+VALID = "valid"
 MEANING = {
     "recall": "share of a person's held-out items that are in the list",
     "ndcg": "the same, and earlier places count more",
@@ -21,8 +22,8 @@ MEANING = {
     "mrr": "one over the place of the first hit",
     "hit_rate": "share of people with at least one hit",
     "novelty": "surprise in bits: how few people know the listed items",
-    "popularity_bias": "mean number of people who used a listed item",
-    "diversity": "share of pairs in a list that no audience joins",
+    "popularity_bias": "popularity of listed items beside that of used ones: 1 alike, above 1 more popular",
+    "diversity": "how little the audiences of a list's items overlap",
     "coverage": "share of the catalogue that somebody is shown",
     "gini": "how unevenly items are shown: 0 all alike, 1 only one",
 }
@@ -37,24 +38,25 @@ def headline(run: Run) -> Html:
         if metric in test:
             facts.append((f"{_label(metric)}, test", test[metric]))
         elif metric in valid:
-            facts.append((f"{_label(metric)}, held-out training rows", valid[metric]))
+            facts.append((f"{_label(metric)}, valid", valid[metric]))
     if baselines and HEADLINE[0] in test:
         name, best = max(baselines.items(), key=lambda entry: entry[1][HEADLINE[0]])
         facts.append((f"{_label(HEADLINE[0])} of {name}, the best baseline", best[HEADLINE[0]]))
     facts += [(f"epochs, {name}", count) for name, count in (run.metrics.get("epochs") or {}).items()]
     if len(run.history):
-        facts.append(("minutes of training", _minutes(run.history)))
+        facts.append(("training", _duration(float(run.history["seconds"].sum()))))
     return page.cards(facts)
 
 
 def metrics_section(run: Run) -> Html:
     """All metrics, those of the test rows beside the baselines."""
     valid, test, baselines = _parts(run)
-    columns = {"held-out training rows": valid, "test": test, **baselines}
+    columns = {VALID: valid, "test": test, **baselines}
     columns = {name: values for name, values in columns.items() if values}
     note = (
-        "Each person's items are ranked against the whole catalogue; what they used in training is left out. Test rows "
-        "are read by <code>graphrec evaluate</code> alone, never in training."
+        "Each person's items are ranked against the whole catalogue; what they used in training is left out. "
+        "<em>valid</em> is judged on training rows held out for stopping, <em>test</em> and the baselines beside it on "
+        "the test rows, which <code>graphrec evaluate</code> alone reads."
     )
     if not columns:
         absent = "Nothing was measured: no training rows were held out, and the test rows have not been read."
@@ -70,10 +72,10 @@ def curves_section(run: Run) -> Html | None:
     """Loss and recall by epoch, a line a view and phase; None where nothing was trained by gradient."""
     if not len(run.history):
         return None
-    groups = {_curve_name(run, key): rows for key, rows in run.history.groupby(["model", "phase"], sort=False)}
-    loss = {name: (rows["epoch"], rows["loss"]) for name, rows in groups.items()}
+    groups = {_curve_name(*key): rows for key, rows in run.history.groupby(["model", "phase"], sort=False)}
+    loss = {name: (rows["epoch"].to_numpy(), rows["loss"].to_numpy()) for name, rows in groups.items()}
     judged = {name: rows.dropna(subset="metric") for name, rows in groups.items()}
-    recall = {name: (rows["epoch"], rows["metric"]) for name, rows in judged.items() if len(rows)}
+    recall = {name: (rows["epoch"].to_numpy(), rows["metric"].to_numpy()) for name, rows in judged.items() if len(rows)}
     figures = [
         page.figure(
             plots.lines(loss, x_label="epoch", y_label="loss"),
@@ -115,7 +117,7 @@ def fusion_section(run: Run) -> Html | None:
         ]
         inside.append(page.table("What the judging half found", ["score", "Recall@20", "NDCG@20"], rows))
     rows = [(view, fusion["scale"].get(view), *fusion["attention"].get(view, {}).values()) for view in fusion["views"]]
-    contexts = next(iter(fusion["attention"].values()), {})
+    contexts: dict[str, float] = next(iter(fusion["attention"].values()), {})
     columns = ["view", "scale γ", *(f"w: {context.replace('_', ' ')}" for context in contexts)]
     inside.append(page.table("Fitted weights; γ = 1 and w = 0 is the plain mean", columns, rows))
     return page.section("Fusion", *inside)
@@ -132,18 +134,18 @@ def _metric_table(cutoff: int, columns: Mapping[str, Mapping[str, float]]) -> Ht
     rows = []
     for name in names:
         values = [column.get(f"{name}@{cutoff}") for column in columns.values()]
-        # held-out training rows are other rows than the test's: only numbers on the same rows are compared
-        tested = [value for key, value in zip(columns, values, strict=True) if key != "held-out training rows"]
+        # only numbers on the same rows are compared
+        tested = [value for key, value in zip(columns, values, strict=True) if key != VALID]
         best = max((v for v in tested if v is not None), default=None) if name in ACCURACY and len(tested) > 1 else None
         label = page.join([_label(name), page.tag("small", MEANING[name])])
         cells = [
             Number(page.tag("span", value, class_="best"))
-            if value is not None and value == best and key != "held-out training rows"
+            if value is not None and value == best and key != VALID
             else value
             for key, value in zip(columns, values, strict=True)
         ]
         rows.append((label, *cells))
-    return page.table(f"Lists of {cutoff}; the best of a row of test results is bold", ["metric", *columns], rows)
+    return page.table(f"Lists of {cutoff}; the best on the test rows is bold", ["metric", *columns], rows)
 
 
 def _label(metric: str) -> str:
@@ -153,8 +155,7 @@ def _label(metric: str) -> str:
     return "@".join([written, *cutoff])
 
 
-def _curve_name(run: Run, key: tuple[str, str]) -> str:
-    model, phase = key
+def _curve_name(model: Any, phase: Any) -> str:
     return f"{model} (on all train rows)" if phase == "refit" else model
 
 
@@ -162,5 +163,10 @@ def _course(name: str, values: pd.Series) -> str:
     return f"{name}: from {values.iloc[0]:.4g} to {values.iloc[-1]:.4g}, best {values.max():.4g}"
 
 
-def _minutes(history: pd.DataFrame) -> float:
-    return float(history["seconds"].sum()) / 60
+def _duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> _duration(42.4), _duration(600.0)
+    ('42 s', '10.0 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

@@ -28,9 +28,10 @@ dl.cards dd { margin: 0; font-size: 1.45rem; font-weight: 600; font-variant-nume
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .4rem; }
 th, td { padding: .4rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-thead th { color: var(--quiet); font-weight: 600; border-bottom: 2px solid var(--line); white-space: nowrap; }
+thead th { color: var(--quiet); font-weight: 600; border-bottom: 2px solid var(--line); }
 tbody th { font-weight: 500; }
 tr > :first-child { padding-left: 0; }
+tr > :last-child { padding-right: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 small { display: block; color: var(--quiet); font-size: .82rem; line-height: 1.35; font-weight: 400; }
 .best { font-weight: 700; }
@@ -40,6 +41,15 @@ figure img { width: 100%; height: auto; display: block; }
 figcaption { color: var(--quiet); font-size: .88rem; }
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .9em;
   overflow-wrap: anywhere; }
+@media (max-width: 40rem) {
+  main { padding: 1.25rem .6rem 3rem; }
+  section { padding: 1rem .8rem; }
+  table { font-size: .84rem; }
+  th, td { padding: .35rem .35rem; }
+  thead th { font-size: .78rem; }
+  tbody th:not(.number) { min-width: 5.2rem; }
+  small { font-size: .75rem; }
+}
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """
 

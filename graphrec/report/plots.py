@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLORS = ("#0b6e99", "#c8553d", "#4f8a3c", "#8a5fa8", "#b8860b", "#3d4f5f")
 LINES = ("-", "--", "-.", ":")
 INK, GRID = "#3d4956", "#dfe4ea"
 
-RC = {
+RC: dict[Any, Any] = {
     "svg.hashsalt": "graphrec",
     "font.size": 10,
     "axes.edgecolor": GRID,
@@ -31,7 +33,7 @@ RC = {
     "legend.frameon": False,
 }
 
-Line = tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
+Line = tuple[np.ndarray, np.ndarray]
 
 
 def lines(series: Mapping[str, Line], *, x_label: str, y_label: str, log: bool = False) -> str:
@@ -45,13 +47,13 @@ def lines(series: Mapping[str, Line], *, x_label: str, y_label: str, log: bool =
 
     def draw(axes: Axes) -> None:
         for place, (name, (x, y)) in enumerate(series.items()):
-            style = {"color": COLORS[place % len(COLORS)], "linestyle": LINES[place % len(LINES)]}
-            axes.plot(x, y, label=name, marker="o" if len(x) <= 15 else None, markersize=3.5, **style)
+            (line,) = axes.plot(x, y, label=_plain(name), color=COLORS[place % len(COLORS)])
+            line.set(linestyle=LINES[place % len(LINES)], marker="o" if len(x) <= 15 else "", markersize=3.5)
         axes.set(xlabel=x_label, ylabel=y_label)
         if log:
             axes.set(xscale="log", yscale="log")
         else:
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(True)
         axes.legend()
 

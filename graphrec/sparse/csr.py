@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphrec.errors import UsageError
+from graphrec.sparse.order import sorted_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,22 +218,6 @@ def symmetric_normalize(csr: CSR) -> CSR:
     return normalized
 
 
-def sorted_order(*keys: Tensor) -> Tensor:
-    """The stable order by the first key, ties by the second, and so on: int64 [E]; keys are integers ≥ 0.
-
-    >>> sorted_order(torch.tensor([1, 0, 1]), torch.tensor([5, 9, 4])).tolist()
-    [1, 2, 0]
-    """
-    combined, room = keys[0].long(), 2**62 // max(1, _largest(keys[0]) + 1)
-    for place, key in enumerate(keys[1:], start=1):
-        size = _largest(key) + 1
-        if size > room:  # the keys do not fit into one number: sort by the later ones first
-            later = sorted_order(*keys[place:])
-            return later[torch.sort(combined[later], stable=True).indices]
-        combined, room = combined * size + key, room // max(1, size)
-    return torch.sort(combined, stable=True).indices
-
-
 def _row_pointers(row: Tensor, num_rows: int) -> Tensor:
     counts = torch.bincount(row, minlength=num_rows)
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
@@ -258,4 +243,4 @@ def _check_range(name: str, numbers: Tensor, size: int) -> None:
     _check(not numbers.is_floating_point(), f"{name} must be integers, got {numbers.dtype}")
     if len(numbers):
         low, high = (int(bound) for bound in numbers.aminmax())
-        _check(0 <= low and high < size, f"{name} must lie in [0, {size}), got {low}..{high}")
+        _check(low >= 0 and high < size, f"{name} must lie in [0, {size}), got {low}..{high}")

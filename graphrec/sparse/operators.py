@@ -1,5 +1,171 @@
-"""TEMPORARY stand-in."""
-from graphrec.sparse import reference
-def spmm(csr, turned, x, vendor=False):
-    return reference.spmm(csr, x)
-attend = reference.attend
+"""Registration of the compiled operations with torch: schemas, shapes for tracing, gradients.
+
+Graphs go in as their tensors. ``graphrec::attend`` knows two scores: v2 where a vector is given, dot where none is;
+additive is v2 on one number per node and head, made before the edges are touched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphrec.sparse import cpu
+from graphrec.sparse.csr import CSR
+
+
+def spmm(csr: CSR, turned: CSR | None, x: Tensor) -> Tensor:
+    """The product with a backward pass through ``turned``, the transpose, which may be None where none is needed."""
+    back = (None, None, None) if turned is None else (turned.rowptr, turned.col, _as(turned.value, x))
+    return torch.ops.graphrec.spmm(x, csr.rowptr, csr.col, _as(csr.value, x), *back)
+
+
+def attend(
+    csr: CSR,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    score: str,
+    vector: Tensor | None,
+    relation_key: Tensor | None,
+    bias: Tensor | None,
+    relation_bias: Tensor | None,
+    dropout: float,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Attention with a backward pass through the transpose; arguments as ``graphrec.sparse.attend``."""
+    if score == "additive":
+        assert vector is not None
+        query, key = (query * vector).sum(-1, keepdim=True), (key * vector).sum(-1, keepdim=True)
+        relation_key = None if relation_key is None else (relation_key * vector).sum(-1, keepdim=True)
+        vector = vector.new_ones(len(vector), 1)
+    turned: tuple[Tensor | None, ...] = (None, None, None, None)
+    terms = (query, key, value, vector, relation_key, bias, relation_bias)
+    if torch.is_grad_enabled() and any(term is not None and term.requires_grad for term in terms):
+        other, permutation = csr.transpose
+        turned = (other.rowptr, other.col, other.edge_type, permutation)
+    return torch.ops.graphrec.attend(*terms, csr.rowptr, csr.col, csr.edge_type, *turned, dropout, seed)
+
+
+@torch.library.custom_op("graphrec::spmm", mutates_args=(), device_types="cpu")
+def _spmm(
+    x: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    value: Tensor | None,
+    turned_rowptr: Tensor | None,
+    turned_col: Tensor | None,
+    turned_value: Tensor | None,
+) -> Tensor:
+    return cpu.spmm(rowptr, col, value, x)
+
+
+@_spmm.register_kernel("cuda")
+def _spmm_vendor(x: Tensor, rowptr: Tensor, col: Tensor, value: Tensor | None, *turned: Tensor | None) -> Tensor:
+    """Torch's own CSR product."""
+    weight = x.new_ones(len(col)) if value is None else value
+    size = (len(rowptr) - 1, len(x))
+    return torch.sparse_csr_tensor(rowptr.to(col.dtype), col, weight, size, check_invariants=False) @ x
+
+
+@_spmm.register_fake
+def _spmm_fake(x: Tensor, rowptr: Tensor, *graph: Tensor | None) -> Tensor:
+    return x.new_empty(rowptr.shape[0] - 1, x.shape[1])
+
+
+def _spmm_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[1:])
+
+
+def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    graph, turned = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+    return torch.ops.graphrec.spmm(grad, *turned, *graph), *[None] * 6
+
+
+_spmm.register_autograd(_spmm_backward, setup_context=_spmm_context)
+
+
+@torch.library.custom_op("graphrec::attend", mutates_args=(), device_types="cpu")
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vector: Tensor | None,
+    relation_key: Tensor | None,
+    bias: Tensor | None,
+    relation_bias: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+    edge_type: Tensor | None,
+    turned_rowptr: Tensor | None,
+    turned_col: Tensor | None,
+    turned_type: Tensor | None,
+    permutation: Tensor | None,
+    dropout: float,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    terms = (vector, relation_key, bias, relation_bias)
+    return cpu.attend((rowptr, col, edge_type), query, key, value, terms, dropout, seed)
+
+
+@_attend.register_fake
+def _attend_fake(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    return query.new_empty(query.shape[0], *value.shape[1:]), query.new_empty(query.shape[:2])
+
+
+@torch.library.custom_op("graphrec::attend_backward", mutates_args=(), device_types="cpu")
+def _attend_backward(
+    grad_out: Tensor,
+    grad_lse: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vector: Tensor | None,
+    relation_key: Tensor | None,
+    bias: Tensor | None,
+    relation_bias: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+    edge_type: Tensor | None,
+    turned_rowptr: Tensor,
+    turned_col: Tensor,
+    turned_type: Tensor | None,
+    permutation: Tensor,
+    dropout: float,
+    seed: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    delta = (grad_out * out).sum(-1) - grad_lse
+    turned = (turned_rowptr, turned_col, turned_type, permutation)
+    terms = (vector, relation_key, bias, relation_bias)
+    return cpu.attend_backward(
+        (rowptr, col, edge_type), turned, query, key, value, terms, dropout, seed, grad_out, lse, delta
+    )
+
+
+@_attend_backward.register_fake
+def _attend_backward_fake(
+    grad_out: Tensor, grad_lse: Tensor, out: Tensor, lse: Tensor, *inputs: Any
+) -> tuple[Tensor, ...]:
+    return tuple(out.new_empty(0 if term is None else term.shape) for term in inputs[:7])
+
+
+def _attend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*output, *inputs[:-2])
+    ctx.options = inputs[-2:]
+
+
+def _attend_backward_pass(ctx: Any, grad_out: Tensor, grad_lse: Tensor) -> tuple[Tensor | None, ...]:
+    gradients = torch.ops.graphrec.attend_backward(grad_out, grad_lse, *ctx.saved_tensors, *ctx.options)
+    given = [term is not None for term in ctx.saved_tensors[2:9]]
+    return *(gradient if there else None for gradient, there in zip(gradients, given, strict=True)), *[None] * 9
+
+
+_attend.register_autograd(_attend_backward_pass, setup_context=_attend_context)
+
+
+def _as(value: Tensor | None, x: Tensor) -> Tensor | None:
+    return None if value is None else value.to(x.dtype)

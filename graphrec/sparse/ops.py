@@ -5,17 +5,19 @@ N rows, M columns, E edges, H heads, D width of a value, Dq width of a query and
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import MissingExtraError, UsageError, nearest
 from graphrec.sparse import operators, reference
 from graphrec.sparse.csr import CSR
 
 SCORES = ("dot", "additive", "v2")
-BACKENDS = ("cpu", "vendor", "reference", "scatter")
+BACKENDS = ("cpu", "cuda", "reference", "scatter")
 
 _chosen: list[str | None] = [None]
 
@@ -23,10 +25,11 @@ _chosen: list[str | None] = [None]
 def available_backends() -> list[str]:
     """The backends that can run here.
 
-    ``cpu`` holds compiled kernels for CPU tensors, ``vendor`` torch's own CSR product (``spmm`` alone), ``reference``
-    the definitions in plain torch on any device, ``scatter`` torch-scatter where it is installed.
+    ``cpu`` holds compiled kernels for CPU tensors, ``cuda`` torch's own CSR product for CUDA tensors (``spmm`` alone),
+    ``reference`` the definitions in plain torch on any device, ``scatter`` torch-scatter where it is installed.
     """
-    return [name for name in BACKENDS if name != "scatter" or importlib.util.find_spec("torch_scatter")]
+    there = {"cuda": torch.cuda.is_available(), "scatter": importlib.util.find_spec("torch_scatter") is not None}
+    return [name for name in BACKENDS if there.get(name, True)]
 
 
 def set_backend(name: str | None) -> None:
@@ -62,7 +65,7 @@ def spmm(csr: CSR, x: Tensor, *, backend: str | None = None) -> Tensor:
     """
     _check_shape("x", x, (csr.num_cols, None))
     _check_alike(csr, x=x)
-    name = _pick(backend, x, on_gpu="vendor")
+    name = _pick(backend, x, on_gpu="cuda")
     if name == "reference":
         return reference.spmm(csr, x)
     if name == "scatter":
@@ -70,7 +73,7 @@ def spmm(csr: CSR, x: Tensor, *, backend: str | None = None) -> Tensor:
     turned = None
     if x.requires_grad and torch.is_grad_enabled():
         turned = csr if csr.symmetric else csr.transpose[0]
-    return operators.spmm(csr, turned, x, vendor=name == "vendor")
+    return operators.spmm(csr, turned, x)
 
 
 def attend(
@@ -88,7 +91,7 @@ def attend(
     seed: int = 0,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention over each row's edges: out_i = Σ_e m_e α_e value_j with α = softmax over all edges e = (i ← j) of row i.
+    """Attention: out_i = Σ_e m_e α_e value_j, with α the softmax over all edges e = (i ← j) of row i together.
 
     The logit of an edge of type t is s + bias_j + relation_bias_t, per head, where
 
@@ -128,8 +131,8 @@ def attend(
     if not 0 <= dropout < 1:
         raise UsageError(f"dropout must be in [0, 1), got {dropout}")
     name = _pick(backend, query, on_gpu="reference")
-    if name == "vendor":
-        raise UsageError("the vendor backend has no attend", "use backend='cpu' or 'reference'")
+    if name == "cuda":
+        raise UsageError("the cuda backend has spmm alone", "use backend='reference'")
     if name == "reference":
         return reference.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
     if name == "scatter":
@@ -166,7 +169,7 @@ def edge_attention(
     terms = {"vector": vector, "relation_key": relation_key, "bias": bias, "relation_bias": relation_bias}
     _check_terms(csr, query, key, score, **terms)
     _check_shape("lse", lse, query.shape[:2])
-    if len(edges) and not (0 <= int(edges.min()) and int(edges.max()) < csr.num_edges):
+    if len(edges) and not (int(edges.min()) >= 0 and int(edges.max()) < csr.num_edges):
         raise UsageError(f"edges must lie in [0, {csr.num_edges})")
     row = torch.searchsorted(csr.rowptr, edges, right=True) - 1
     col = csr.col[edges].long()
@@ -200,17 +203,20 @@ def segment_softmax(csr: CSR, score: Tensor) -> Tensor:
 
 def _pick(backend: str | None, tensor: Tensor, on_gpu: str) -> str:
     """The backend asked for here, asked for by ``set_backend``, or fitting the tensor's device and type."""
-    name = backend if backend is not None else _chosen[0]
+    name, device = backend if backend is not None else _chosen[0], tensor.device.type
     if name is None:
-        return "reference" if tensor.dtype not in (torch.float32, torch.float64) else _by_device(tensor, on_gpu)
+        compiled = tensor.dtype in (torch.float32, torch.float64)
+        return {"cpu": "cpu", "cuda": on_gpu}.get(device, "reference") if compiled else "reference"
     _known(name)
-    if name == "cpu" and tensor.device.type != "cpu":
-        raise UsageError(f"the cpu backend got a tensor on {tensor.device}")
+    if name in ("cpu", "cuda") and name != device:
+        raise UsageError(f"the {name} backend got a tensor on {tensor.device}")
     return name
 
 
-def _by_device(tensor: Tensor, on_gpu: str) -> str:
-    return "cpu" if tensor.device.type == "cpu" else on_gpu
+def _scatter() -> ModuleType:
+    if importlib.util.find_spec("torch_scatter") is None:
+        raise MissingExtraError("torch-scatter", "scatter")
+    return importlib.import_module("graphrec.sparse.scatter")
 
 
 def _known(name: str) -> str:
@@ -269,6 +275,8 @@ def _check_alike(csr: CSR, **tensors: Tensor) -> None:
     first = next(iter(tensors))
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or tensor.dtype != tensors[first].dtype:
-            raise UsageError(f"{name} is {tensor.dtype}; {first} is {tensors[first].dtype}, and one float type is needed")
+            raise UsageError(
+                f"{name} is {tensor.dtype}; {first} is {tensors[first].dtype}, and one float type is needed"
+            )
         if tensor.device != csr.device:
             raise UsageError(f"{name} is on {tensor.device}, the graph on {csr.device}")

@@ -85,7 +85,7 @@ def edge_logits(
     kind = None if edge_type is None else edge_type.long()
     if relation_key is not None:
         key = key + relation_key[kind]
-    if score == "dot":
+    if vector is None:
         logit = (query * key).sum(-1)
     elif score == "additive":
         logit = leaky_relu(((query + key) * vector).sum(-1), SLOPE)
@@ -111,7 +111,7 @@ def segment_logsumexp(csr: CSR, score: Tensor) -> Tensor:
 
 
 def segment_max(csr: CSR, score: Tensor) -> Tensor:
-    """The largest of each row's edges, float [N, H] from score float [E, H], a constant for autograd; 0 without edges."""
+    """The largest of each row's edges, float [N, H] from score float [E, H], without gradient; 0 for an empty row."""
     place = csr.row_index()[:, None].expand_as(score)
     zeros = score.new_zeros(csr.num_rows, score.shape[1])
     return zeros.scatter_reduce(0, place, score.detach(), "amax", include_self=False)
@@ -146,7 +146,7 @@ def dropout_constants(dropout: float, seed: int) -> tuple[int, int, int]:
 
 
 def _mix(number: Tensor) -> Tensor:
-    """A bijection of 32-bit numbers, held in int64, in which each bit depends on all: xor-shifts and odd multipliers."""
+    """A bijection of 32-bit numbers (held in int64) by xor-shifts and odd factors, each bit depending on all."""
     number = ((number ^ (number >> 16)) * 0x7FEB352D) & _MASK
     number = ((number ^ (number >> 15)) * 0x846CA68B) & _MASK
     return number ^ (number >> 16)

@@ -1,5 +1,7 @@
 """Training: one loop for all models, checkpoints, stacking of views."""
 
+from __future__ import annotations
+
 from graphrec.training.fitting import (
     TRAIN_PARTS,
     Fitted,
@@ -7,7 +9,6 @@ from graphrec.training.fitting import (
     fit_model,
     graph_for,
     part_csr,
-    views_of,
 )
 from graphrec.training.stacking import FusionReport, fit_fusion
 from graphrec.training.trainer import Epoch, Trainer
@@ -23,5 +24,4 @@ __all__ = [
     "fit_model",
     "graph_for",
     "part_csr",
-    "views_of",
 ]

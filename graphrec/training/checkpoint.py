@@ -25,7 +25,9 @@ def save_checkpoint(path: Path, tensors: dict[str, State], record: dict[str, Any
         tensors: by group, then name.
         record: JSON-able.
     """
-    flat = {f"{group}/{name}": tensor.contiguous() for group, state in tensors.items() for name, tensor in state.items()}
+    flat = {
+        f"{group}/{name}": tensor.contiguous() for group, state in tensors.items() for name, tensor in state.items()
+    }
     with atomic_path(path) as temporary:
         save_file(flat, temporary, metadata={"record": json.dumps(record)})
 

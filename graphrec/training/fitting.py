@@ -16,7 +16,7 @@ from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph, build_graph
-from graphrec.models import EmbeddingModel, Fused, Model, build_model
+from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
 from graphrec.sparse import CSR
 from graphrec.training.stacking import FusionReport, fit_fusion
 from graphrec.training.trainer import Epoch, Progress, Trainer
@@ -129,11 +129,6 @@ class _Phases:
     def frame(self) -> pd.DataFrame:
         fields = [field.name for field in dataclasses.fields(Epoch)]
         return pd.DataFrame([dataclasses.asdict(row) for row in self.history], columns=fields)
-
-
-def views_of(model: Model) -> dict[str, Model]:
-    """The models that a model consists of, by name: its views, or itself."""
-    return dict(model.views.items()) if isinstance(model, Fused) else {model.name: model}
 
 
 def part_csr(dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> CSR:

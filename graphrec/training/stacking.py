@@ -23,11 +23,17 @@ from graphrec.sparse import CSR
 
 MIN_USERS = 20
 """Fewer users with a blend row can neither fit nor judge anything."""
-MAX_FIT_USERS = 4000
-MAX_JUDGES = 10_000
+MAX_FIT_USERS = 1500
+MAX_JUDGES = 5000
+_ROUNDS = 2
 _STEPS = 40
 _BLOCK_SCORES = 2**22
-K = 20
+JUDGED_BY = "ndcg@20"
+_WINNERS = {
+    "mean": "the plain mean of the views",
+    "constant": "the fusion with constant weights",
+    "fused": "the fusion by attention",
+}
 
 Weights = tuple[Tensor, Tensor]
 
@@ -39,14 +45,14 @@ class FusionReport:
     Args:
         views: names, in order.
         chosen: the view used instead of the fusion, or None.
-        reason: why, in a sentence.
+        reason: what is used, and why, in a sentence.
         num_fit_users, num_fit_rows: who and what the weights were fitted on.
         num_judges: users who judged.
-        judged: recall@20 and ndcg@20 over the judges of every view, of the plain ``mean``, of fitted ``constant`` weights
-            (w = 0), and of ``fused``; empty where nobody could judge.
-        scale: γ of each view in the fusion.
+        judged: recall@20 and ndcg@20 over the judges of every view, of the plain ``mean``, of fitted ``constant``
+            weights (w = 0), and of ``fused``; empty where nobody could judge.
+        scale: γ of each view in the fusion as it is used, or would be but for the chosen view.
         constant_scale: γ of each view with w = 0.
-        attention: w of each view, by context.
+        attention: w of each view, by context, as for ``scale``.
     """
 
     views: tuple[str, ...]
@@ -68,25 +74,185 @@ class FusionReport:
 def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     """Fit a fusion's weights on half of the users with blend rows and let the other half judge.
 
-    The loss is the mean, over held-out rows (u, i), of −ln softmax of score(u, i) against u's candidates: every view's
-    best ``candidates`` items and ``negatives`` uniform ones, without what u has trained on and u's other held-out items;
-    plus ``fusion_l2`` (‖w‖² + ‖ln γ‖²). If the fusion's NDCG@20 over the judges is not above the best single view's,
-    that view is chosen. With too few users the plain mean stays.
+    The loss is the mean, over held-out rows (u, i), of −ln softmax of score(u, i) against u's candidates, plus
+    ``fusion_l2`` (‖w‖² + ‖ln γ‖²). Candidates are the best ``candidates`` items of every view and of the fusion as it
+    stands, and ``negatives`` uniform ones that count for all others; what u has trained on and u's other held-out items
+    are left out. Both matter: attention may lift items that no view holds dear, so in a second round the items that the
+    first has lifted are among the candidates.
+
+    Whatever has the best NDCG@20 over the judges is used: the fusion by attention, with constant weights, the plain
+    mean, or one view alone. With too few users the plain mean stays.
 
     Args:
         fused: with fitted views; its weights and choice are overwritten.
         blend: CSR [U, I] of rows that neither the views nor their stopping have seen.
-        seed: decides the halves and the uniform negatives, and caps them at 4,000 and 10,000 users.
+        seed: decides the halves and the uniform negatives, and caps them at 1,500 and 5,000 users.
 
     Raises:
         TrainingError: the loss is not finite.
     """
-    start = _weights(fused, torch.zeros_like(fused.attention), torch.zeros_like(fused.log_scale))
-    generator = generator_for(seed)
     users = ((blend.degree > 0) & (fused.graph.seen.degree > 0)).nonzero()[:, 0]
-    order = torch.randperm(len(users), generator=generator).to(users.device)
-    fit_users, judges = (half.sort().values for half in users[order].tensor_split(2))
     if len(users) < MIN_USERS:
+        fused.set_weights(*_plain_mean(fused))
+        fused.chosen = None
         reason = f"the plain mean stays: {len(users)} users have blend rows, at least {MIN_USERS} are needed"
-        return _report(fused, start, reason, (0, 0, 0), {})
-    raise NotImplementedError
+        return _report(fused, reason, fused.log_scale, (0, 0, 0), {})
+    generator = generator_for(seed)
+    users = users[torch.randperm(len(users), generator=generator).to(users.device)]
+    half = len(users) // 2
+    fit_users, judges = users[:half][:MAX_FIT_USERS].sort().values, users[half:][:MAX_JUDGES].sort().values
+    mean = constant = fitted = _plain_mean(fused)
+    for _ in range(_ROUNDS):
+        fused.set_weights(*fitted)
+        pairs = _held_out_pairs(fused, blend, fit_users, generator)
+        constant, fitted = _minimise(fused, pairs, attention=False), _minimise(fused, pairs, attention=True)
+    contenders = {"mean": mean, "constant": constant, "fused": fitted}
+    judged = _judge(fused, _rows_only(blend, judges), contenders)
+    best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
+    fused.set_weights(*contenders.get(best, fitted))
+    fused.chosen = None if best in contenders else best
+    reason = f"{_WINNERS.get(best, f'the view {best} alone')} has the best {JUDGED_BY} over the judges"
+    counts = (len(fit_users), len(pairs.owner), len(judges))
+    return _report(fused, reason, constant[1], counts, judged)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Held-out rows and what each is held against.
+
+    Args:
+        candidates: z̃ [S, P, C]; items int64 [P, C]; log_count float32 [P, C], ln of how many items each stands for.
+        positive: z̃ [S, R, 1]; positive_item int64 [R, 1]; owner int64 [R], the row's place among the P users.
+        user_degree: int64 [P].
+    """
+
+    candidates: Tensor
+    items: Tensor
+    log_count: Tensor
+    positive: Tensor
+    positive_item: Tensor
+    owner: Tensor
+    user_degree: Tensor
+
+    def loss(self, fused: Fused) -> Tensor:
+        """Mean over rows of −ln softmax of the held-out item among itself and its user's candidates."""
+        against = fused.weigh(self.candidates, self.user_degree, self.items).sum(dim=0)
+        against = (against + self.log_count).logsumexp(dim=1)[self.owner]
+        own = fused.weigh(self.positive, self.user_degree[self.owner], self.positive_item).sum(dim=0)[:, 0]
+        return (torch.logaddexp(against, own) - own).mean()
+
+
+@torch.no_grad()
+def _held_out_pairs(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> _Pairs:
+    """Candidates and held-out rows of ``users``, a few users at a time."""
+    parts: list[_Pairs] = []
+    size = max(1, _BLOCK_SCORES // fused.graph.num_items)
+    for start, block in zip(range(0, len(users), size), users.split(size), strict=True):
+        history, held_out = rows_of(fused.graph.seen, block), rows_of(blend, block)
+        scores = fused.standardized(history, block)
+        items, log_count = _candidates(fused, scores, history, held_out, generator)
+        place, positive = held_out.row_index(), held_out.col.long()
+        part = _Pairs(
+            candidates=scores.gather(2, items.expand(len(scores), -1, -1)),
+            items=items,
+            log_count=log_count,
+            positive=scores[:, place, positive][..., None],
+            positive_item=positive[:, None],
+            owner=place + start,
+            user_degree=history.degree,
+        )
+        parts.append(part)
+    of_view = {"candidates", "positive"}
+    fields = [field.name for field in dataclasses.fields(_Pairs)]
+    return _Pairs(*(torch.cat([getattr(part, name) for part in parts], dim=int(name in of_view)) for name in fields))
+
+
+def _candidates(
+    fused: Fused, scores: Tensor, history: CSR, held_out: CSR, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Items to hold against the held-out ones, int64 [B, C], and ln of how many items each stands for, float32 [B, C].
+
+    An item that the user knows, or that is there already, stands for none (−inf).
+    """
+    settings = fused.settings
+    unknown = torch.ones(scores.shape[1:], dtype=torch.bool, device=scores.device)
+    for known in (history, held_out):
+        unknown[known.row_index(), known.col.long()] = False
+    rankings = (*scores, fused.weigh(scores, history.degree).sum(dim=0))
+    best = [topk_rows(ranking.masked_fill(~unknown, -torch.inf), settings.candidates)[1] for ranking in rankings]
+    shape = (len(unknown), settings.negatives)
+    uniform = torch.randint(fused.graph.num_items, shape, generator=generator).to(scores.device)
+    items, place = torch.cat([*best, uniform], dim=1).sort(dim=1, stable=True)
+    counts = unknown.gather(1, items)
+    counts[:, 1:] &= items[:, 1:] != items[:, :-1]
+    is_uniform = place >= items.shape[1] - settings.negatives  # never the first of equal items if a best one is there
+    num_uniform = (counts & is_uniform).sum(dim=1)
+    num_others = unknown.sum(dim=1) - (counts & ~is_uniform).sum(dim=1)
+    log_share = (num_others / num_uniform.clamp(min=1)).log()[:, None]
+    return items, torch.where(is_uniform, log_share, 0.0).masked_fill(~counts, -torch.inf)
+
+
+def _minimise(fused: Fused, pairs: _Pairs, *, attention: bool) -> Weights:
+    """The weights of least loss from the plain mean on; without ``attention``, w stays 0."""
+    fused.set_weights(*_plain_mean(fused))
+    chosen = [fused.attention, fused.log_scale] if attention else [fused.log_scale]
+    optimizer = torch.optim.LBFGS(
+        chosen, max_iter=_STEPS, tolerance_grad=1e-4, tolerance_change=1e-6, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        loss = pairs.loss(fused)
+        loss = loss + fused.settings.fusion_l2 * sum(weight.square().sum() for weight in chosen)
+        gradients = torch.autograd.grad(loss, chosen)
+        for weight, gradient in zip(chosen, gradients, strict=True):
+            weight.grad = gradient
+        return loss
+
+    loss = optimizer.step(closure).detach()
+    fused.zero_grad(set_to_none=True)
+    weights = fused.attention.detach().clone(), fused.log_scale.detach().clone()
+    if not all(bool(found.isfinite().all()) for found in (loss, *weights)):
+        raise TrainingError(f"the fusion's loss is {loss:.4g}", "a view gives scores that are not finite")
+    return weights
+
+
+def _judge(fused: Fused, test: CSR, contenders: dict[str, Weights]) -> dict[str, dict[str, float]]:
+    """Recall@20 and NDCG@20 of every view and of the contenders' weights, ranking all items nobody has trained on."""
+    judged = {}
+    for name in (*fused.settings.views, *contenders):
+        fused.chosen = None if name in contenders else name
+        if name in contenders:
+            fused.set_weights(*contenders[name])
+        found = evaluate(fused.score_block, train=fused.graph.seen, test=test, ks=(20,)).metrics
+        judged[name] = {metric: found[metric] for metric in ("recall@20", "ndcg@20")}
+    return judged
+
+
+def _plain_mean(fused: Fused) -> Weights:
+    return torch.zeros_like(fused.attention), torch.zeros_like(fused.log_scale)
+
+
+def _rows_only(csr: CSR, rows: Tensor) -> CSR:
+    """The same matrix with all rows but some emptied."""
+    kept = torch.zeros(csr.num_rows, dtype=torch.bool, device=csr.device)
+    kept[rows] = True
+    return csr.without_edges(~kept[csr.row_index()])
+
+
+def _report(
+    fused: Fused, reason: str, constant: Tensor, counts: tuple[int, int, int], judged: dict[str, dict[str, float]]
+) -> FusionReport:
+    views = fused.settings.views
+    return FusionReport(
+        views,
+        fused.chosen,
+        reason,
+        *counts,
+        judged,
+        scale=dict(zip(views, fused.log_scale.exp().tolist(), strict=True)),
+        constant_scale=dict(zip(views, constant.exp().tolist(), strict=True)),
+        attention={
+            name: dict(zip(CONTEXTS, row, strict=True))
+            for name, row in zip(views, fused.attention.tolist(), strict=True)
+        },
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Call
+from tests.cli.calling import Call
 
 COMMANDS = ("demo", "doctor", "check", "build", "train", "evaluate", "recommend", "similar", "explain", "bench")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TABLES, Call
+from tests.cli.calling import TABLES, Call
 
 GOOD = "user_id,item_id\nann,i1\nann,i2\nbob,i2\nbob,i3\n"
 
@@ -23,7 +23,8 @@ def test_check_counts_what_the_tables_hold(call: Call, tables: Path) -> None:
     assert found["titles"] == 40
     people = call("check", tables / "interactions.csv", *described)
     assert people.status == 0
-    assert "density" in people.out
+    assert "interactions (split: last)" in people.out
+    assert "reaches 100% of the items" in people.out
     assert "next: graphrec build" in people.err
 
 
@@ -97,6 +98,8 @@ def test_bad_rows_are_skipped_only_when_asked(call: Call, tmp_path: Path) -> Non
     bad = written(tmp_path / "bad.csv", GOOD + "cy\n,i1\n")
     checked = call("check", bad, "--on-bad-row=skip", "--json").json
     assert checked["source"]["skipped"]["count"] == 2
+    people = call("check", bad, "--on-bad-row=skip")
+    assert "bad.csv: user_id is empty (the number is its line)" in people.out
     built = call("build", bad, "--on-bad-row=skip", "--out", tmp_path / "graph")
     assert built.status == 0
     assert "2 bad rows were left out" in built.err

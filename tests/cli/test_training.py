@@ -15,8 +15,7 @@ import pytest
 from graphrec.cli.training import OWN, train
 from graphrec.config import RunConfig, TrainingConfig, read_config
 from graphrec.models import MODELS
-
-from .conftest import QUICK, Call
+from tests.cli.calling import QUICK, Call
 
 TIMES = ["seconds", "pairs_per_second"]
 
@@ -112,6 +111,14 @@ def test_a_finished_run_is_not_trained_again(call: Call, graph: Path, run: Path)
     assert (run / "model" / "weights.safetensors").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("text", ["models = 3", "training = 1", '[models.lightgcn]\nwidth = "8"', "seed = -1", "= 3"])
+def test_a_wrong_configuration_file_exits_with_2(call: Call, graph: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    done = call("train", graph, "--model=lightgcn", "--config", tmp_path / "mine.toml", "--out", tmp_path / "run")
+    assert done.status == 2
+    assert "unexpected" not in done.err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -136,18 +143,13 @@ def test_resuming_what_was_never_begun(call: Call, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_and_resume_end_as_if_nothing_had_happened(call: Call, graph: Path, tmp_path: Path) -> None:
-    options = ("--model=lightgcn", "--width=8", "--epochs=60", "--patience=0")
+    options = ("--model=lightgcn", "--width=8", "--epochs=25", "--patience=0")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    command = [sys.executable, "-c", "from graphrec.cli import main; main()"]
-
-    def started(*arguments: object) -> subprocess.Popen[str]:
-        line = [*command, "train", *map(str, arguments)]
-        return subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-
-    with started(graph, *options, "--out", stopped) as process:
+    command = ["-c", "from graphrec.cli import main; main()", "train", str(graph), *options, "--out", str(stopped)]
+    with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "epoch 3/60" in line:
+            if "epoch 3/25" in line:
                 break
         process.send_signal(signal.SIGINT)
         last = process.stderr.read().splitlines()[-1]
@@ -156,12 +158,11 @@ def test_ctrl_c_and_resume_end_as_if_nothing_had_happened(call: Call, graph: Pat
     unfinished = call("recommend", stopped, "--user=alice")
     assert unfinished.status == 1
     assert "--resume" in unfinished.err
-    for arguments in ((graph, *options, "--out", whole), ("--resume", "--out", stopped)):
-        with started(*arguments) as process:
-            _, words = process.communicate(timeout=120)
-            assert process.returncode == 0, words
-    assert "epoch 60/60" in words
-    assert "epoch 1/60" not in words
+    assert call("train", graph, *options, "--out", whole).status == 0
+    resumed = call("train", "--resume", "--out", stopped)
+    assert resumed.status == 0
+    assert "epoch 25/25" in resumed.err
+    assert "epoch 3/25" not in resumed.err
     for name in ("model/weights.safetensors", "metrics.json", "config.toml"):
         assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
     histories = [pd.read_csv(folder / "history.csv").drop(columns=TIMES) for folder in (whole, stopped)]

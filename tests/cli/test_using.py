@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from .conftest import QUICK, Call
+from tests.cli.calling import QUICK, Call
 
 
 def test_evaluate(call: Call, run: Path) -> None:

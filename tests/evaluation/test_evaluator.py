@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from graphrec.data import Part, read_dataset
 from graphrec.errors import DataError, UsageError
 from graphrec.evaluation import Evaluation, evaluate
+from graphrec.graph import build_graph
 from graphrec.sparse import CSR
 
 
@@ -147,3 +151,15 @@ def test_scores_on_a_gpu() -> None:
     assert judge(scores.cuda(), train.to("cuda"), test.to("cuda")).metrics == pytest.approx(expected)
     mixed = evaluate(lambda users: scores.cuda()[users.cuda()], train=train.to("cuda"), test=test)
     assert mixed.metrics == pytest.approx(expected)
+
+
+@pytest.mark.realdata
+def test_most_popular_on_gowalla() -> None:
+    data = read_dataset(Path(os.environ["GRAPHREC_DATA"]) / "gowalla")
+    train = build_graph(data, (Part.FIT, Part.SELECT, Part.BLEND)).seen
+    test = CSR.from_pairs(*data.interactions.select(Part.TEST), data.num_users, data.num_items)
+    popularity = train.transpose[0].degree.float()
+    found = evaluate(lambda users: popularity.expand(len(users), -1), train=train, test=test, ks=[20])
+    assert found.metrics["recall@20"] == pytest.approx(0.0416, abs=5e-5)
+    assert found.metrics["ndcg@20"] == pytest.approx(0.0317, abs=5e-5)
+    assert (found.num_users, found.num_left_out) == (29_858, 0)

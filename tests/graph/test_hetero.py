@@ -21,7 +21,7 @@ def edges(graph: HeteroGraph) -> list[Edge]:
 
 
 def small() -> HeteroGraph:
-    """Users 0 1, items 2 3 4, entity 5: user 0 used 2 and 3, user 1 used 3; 2 and 4 have genre 5 and are like each other.
+    """Users 0 1, items 2 3 4, entity 5: user 0 used 2 and 3, user 1 used 3; 2 and 4 have genre 5 and are alike.
 
     Both directions of the likeness are in the data, so each gets its inverse.
     """

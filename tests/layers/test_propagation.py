@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.worlds import hand_graph
 from torch_geometric.nn import LGConv
 
 from graphrec.layers import GATLayer, layer_sum, propagate_mean
 from graphrec.sampling import generator_for
 from graphrec.sparse import segment_sum, symmetric_normalize
+from tests.worlds import hand_graph
 
 
 def test_propagation_by_hand() -> None:

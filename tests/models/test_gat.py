@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.worlds import hand_graph, pairs
 
 from graphrec.errors import UsageError
 from graphrec.models import GAT, EmbeddingSettings, GATSettings, LightGCN
 from graphrec.sampling import Batch, generator_for
+from tests.worlds import hand_graph, pairs
 
 
 def fitted(*, learned: bool = True, **settings: object) -> GAT:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.worlds import hand_graph, pairs
 
 from graphrec.losses import bpr_loss, l2_penalty
 from graphrec.models import EmbeddingSettings, LightGCN
 from graphrec.sampling import Batch, generator_for
+from tests.worlds import hand_graph, pairs
 
 
 def fitted(layers: int = 1, **settings: object) -> LightGCN:

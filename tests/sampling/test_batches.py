@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.worlds import pairs
 
 from graphrec.errors import TrainingError
 from graphrec.sampling import BatchSampler
+from tests.worlds import pairs
 
 ROWS = [(0, 0), (0, 1), (1, 1), (1, 2), (2, 3)]
 

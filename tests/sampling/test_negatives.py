@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from tests.worlds import pairs
 
 from graphrec.sampling import NegativeSampler, generator_for, used_in_batch
+from tests.worlds import pairs
 
 
 def test_only_unused_items_and_each_equally_often() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.worlds import small_world
 
 from graphrec.config import make_config
 from graphrec.data import Part
 from graphrec.errors import UsageError
-from graphrec.models import Fused
-from graphrec.training import fit_model, part_csr, views_of
+from graphrec.models import Fused, views_of
+from graphrec.training import fit_model, part_csr
+from tests.worlds import small_world
 
 WORLD = small_world()
 QUICK = {"epochs": 3, "width": 8, "layers": 1, "batch_size": 128}

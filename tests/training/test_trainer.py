@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.worlds import small_world
 
 from graphrec.config import TrainingConfig
 from graphrec.data import Part
@@ -14,6 +13,7 @@ from graphrec.errors import RunError, TrainingError
 from graphrec.graph import build_graph
 from graphrec.models import GAT, EmbeddingModel, GATSettings
 from graphrec.training import Epoch, Trainer, part_csr
+from tests.worlds import small_world
 
 WORLD = small_world()
 SELECT = part_csr(WORLD, Part.SELECT)
@@ -93,7 +93,9 @@ def test_patience_stops_and_the_best_weights_stay() -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
     config = TrainingConfig(epochs=50, batch_size=128, learning_rate=1e30)
-    with pytest.raises(TrainingError, match=r"gat: the loss became .* in epoch \d+, step \d+\ntry a lower learning_rate"):
+    with pytest.raises(
+        TrainingError, match=r"gat: the loss became .* in epoch \d+, step \d+\ntry a lower learning_rate"
+    ):
         Trainer(gat(), config, seed=1).run()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -30,20 +29,25 @@ def num_blocks(rowptr: np.ndarray) -> int:
     return int(np.clip((int(rowptr[-1]) + len(rowptr)) // BLOCK_WORK, 1, MAX_BLOCKS))
 
 
-def for_each_block(function: Callable[..., None], rowptr: np.ndarray, *args: Any) -> None:
-    """Call ``function(block, first_row, last_row, rowptr, *args)`` for blocks of rows that hold about as many edges.
+def for_each_block(
+    function: Callable[..., None], rowptr: np.ndarray, scratch: Callable[[], tuple[Any, ...]], *args: Any
+) -> None:
+    """Call ``function(block, first_row, last_row, scratch, *args)`` for blocks of rows with about as many edges each.
 
-    As many threads take part as torch uses; the first error is raised.
+    As many threads take part as torch uses, each with scratch of its own; the first error is raised.
     """
-    blocks = num_blocks(rowptr)
-    bounds = _block_bounds(rowptr, blocks)
-    waiting = count()  # each thread takes the next number; itertools.count is atomic under Python's lock
+    bounds = np.empty(num_blocks(rowptr) + 1, np.uint64)
+    _cut(rowptr, bounds)
+    blocks = iter(
+        zip(np.arange(len(bounds), dtype=np.uint64), bounds[:-1], bounds[1:], strict=False)
+    )  # each thread takes the next one
 
     def work() -> None:
-        while (block := next(waiting)) < blocks:
-            function(block, bounds[block], bounds[block + 1], rowptr, *args)
+        space = scratch()
+        for block, first_row, last_row in blocks:
+            function(block, first_row, last_row, space, *args)
 
-    threads = min(torch.get_num_threads(), blocks)
+    threads = min(torch.get_num_threads(), len(bounds) - 1)
     helpers = [_pool(threads).submit(work) for _ in range(threads - 1)]
     work()
     for helper in helpers:
@@ -57,10 +61,9 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 @kernel
-def _block_bounds(rowptr: np.ndarray, blocks: int) -> np.ndarray:
-    """Row numbers at which edges + rows reach each block's share, int64 [blocks + 1]."""
-    num_rows = len(rowptr) - 1
-    bounds = np.empty(blocks + 1, np.int64)
+def _cut(rowptr: np.ndarray, bounds: np.ndarray) -> None:
+    """Set ``bounds`` [blocks + 1] to the rows at which edges + rows reach each block's share."""
+    num_rows, blocks = len(rowptr) - 1, len(bounds) - 1
     for block in range(blocks + 1):
         share = (rowptr[num_rows] + num_rows) * block // blocks
         low, high = 0, num_rows
@@ -70,5 +73,4 @@ def _block_bounds(rowptr: np.ndarray, blocks: int) -> np.ndarray:
                 low = middle + 1
             else:
                 high = middle
-        bounds[block] = low
-    return bounds
+        bounds[block] = np.uint64(low)

@@ -1,0 +1,87 @@
+"""Public data sets, from the folder named by GRAPHREC_DATA: their published counts, exactly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from graphrec.data import Dataset, Part, read_dataset
+
+pytestmark = pytest.mark.realdata
+
+
+def folder(name: str) -> Path:
+    path = Path(os.environ["GRAPHREC_DATA"]) / name
+    if not path.is_dir():
+        pytest.skip(f"{path} is not there")
+    return path
+
+
+def counts(data: Dataset) -> tuple[int, int, int, int]:
+    """Users, items, train and test entries."""
+    test = int((data.interactions.part == Part.TEST).sum())
+    return data.num_users, data.num_items, len(data.interactions) - test, test
+
+
+def test_gowalla() -> None:
+    data = read_dataset(folder("gowalla"))
+    assert counts(data) == (29_858, 40_981, 810_128, 217_242)
+    user, item = data.interactions.select(Part.TEST)
+    first = Path(folder("gowalla") / "test.txt").read_text().split("\n", 1)[0].split()
+    assert sorted(data.items.names(item[user == 0]), key=int) == sorted(first[1:], key=int)
+    assert data.items.names([40_980]).tolist() == ["40980"]
+
+
+def test_yelp2018() -> None:
+    assert counts(read_dataset(folder("yelp2018"))) == (31_668, 38_048, 1_237_259, 324_147)
+
+
+def test_lastfm_with_knowledge() -> None:
+    data = read_dataset(folder("lastfm-kgcn"))
+    users, items, train, test = counts(data)
+    assert (users, items, train + test, data.num_items + data.num_entities) == (1_872, 3_846, 21_173, 9_366)
+    assert len(data.knowledge) == 15_518 and len(data.knowledge.relations) == 60
+    assert "film.actor.film" in data.knowledge.relations
+    assert int((data.knowledge.head == data.knowledge.tail).sum()) == 49
+
+
+def test_amazon_beauty_with_knowledge() -> None:
+    data = read_dataset(folder("amazon-beauty-kg"))
+    assert counts(data) == (22_363, 12_101, 149_844, 48_658)
+    assert data.num_items + data.num_entities == 179_147 and len(data.knowledge) == 1_115_330
+    assert data.knowledge.relations == ("produced_by", "belongs_to", "also_bought", "also_viewed", "bought_together")
+    assert data.node_name(data.num_users + data.num_items) == "COKA"
+
+
+def test_lastfm_with_trust(tmp_path: Path) -> None:
+    source = folder("lastfm")
+    root = Path(__file__).parents[2]
+    command = [sys.executable, str(root / "datasets" / "prepare_lastfm.py"), str(source), str(tmp_path)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(root)})
+    data = read_dataset(
+        source / "data1.txt",
+        test=source / "test1.txt",
+        header=["user_id", "item_id", "weight"],
+        delimiter="\t",
+        knowledge=tmp_path / "knowledge.csv",
+    )
+    users = set(data.users.names(np.unique(data.interactions.user)))
+    assert (len(users), data.num_items) == (1_880, 4_489)
+    assert counts(data)[2:] == (42_135, 10_533) and len(data.knowledge) == 25_434
+    assert np.float32(3.2466e5) in data.interactions.weight
+
+
+def test_movielens() -> None:
+    source = folder("ml-latest-small")
+    renamed = {"user_id": "userId", "item_id": "movieId"}
+    data = read_dataset(source / "ratings.csv", columns=renamed, split="last")
+    assert (data.num_users, data.num_items, len(data.interactions)) == (671, 9_066, 100_004)
+    titled = read_dataset(source / "ratings.csv", items=source / "movies.csv", columns=renamed)
+    movies = pd.read_csv(source / "movies.csv", dtype=str).set_index("movieId")["title"]
+    assert titled.item_title(int(titled.items.index(["11"])[0])) == movies["11"] == "American President, The (1995)"

@@ -1,0 +1,176 @@
+"""Stacking: the loss by hand, a planted good view, the fall-back, seeds, and data too small to fit."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from graphrec.errors import TrainingError
+from graphrec.evaluation import evaluate
+from graphrec.graph import HeteroGraph
+from graphrec.graph.hetero import assemble
+from graphrec.models import Fused
+from graphrec.models.fused import FusedSettings
+from graphrec.sampling import generator_for
+from graphrec.sparse import CSR
+from graphrec.training import fit_fusion, stacking
+from tests.views import FixedVectors
+from tests.worlds import pairs
+
+USERS, ITEMS, WIDTH = 120, 80, 6
+
+
+def planted() -> tuple[HeteroGraph, CSR, Tensor, Tensor]:
+    """A world in which each user's 12 best items by true vectors are used; every fourth of them is held out."""
+    generator = generator_for(0)
+    users, items = torch.randn(USERS, WIDTH, generator=generator), torch.randn(ITEMS, WIDTH, generator=generator)
+    best = (users @ items.T).topk(12).indices
+    held_out = torch.zeros(12, dtype=torch.bool)
+    held_out[::4] = True
+    used = best[:, ~held_out]
+    source = np.repeat(np.arange(USERS), used.shape[1])
+    target = used.flatten().numpy() + USERS
+    graph = assemble((USERS, ITEMS, 0), ["interacts"], source, target, np.zeros(len(source), dtype=np.int64))
+    rows = [(user, int(item)) for user in range(USERS) for item in best[user, held_out]]
+    return graph, pairs(rows, USERS, ITEMS), users, items
+
+
+def fusion_of(graph: HeteroGraph, views: dict[str, tuple[Tensor, Tensor]], **settings: float) -> Fused:
+    members = {name: FixedVectors(graph, *vectors) for name, vectors in views.items()}
+    made = FusedSettings(**{"views": tuple(views), "candidates": 20, "negatives": 10} | settings)
+    return Fused(graph, made, members).eval()
+
+
+def noise(seed: int) -> tuple[Tensor, Tensor]:
+    generator = generator_for(99, seed)
+    return torch.randn(USERS, WIDTH, generator=generator), torch.randn(ITEMS, WIDTH, generator=generator)
+
+
+def test_a_planted_view_is_found_among_noise() -> None:
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"noise": noise(1), "good": (users, items), "more_noise": noise(2)})
+    report = fit_fusion(model, blend, seed=0)
+    judged = {name: metrics["ndcg@20"] for name, metrics in report.judged.items()}
+    assert list(judged) == ["noise", "good", "more_noise", "mean", "constant", "fused"]
+    assert judged["good"] > judged["noise"] + 0.2
+    assert judged["fused"] > judged["mean"] + 0.05
+    assert report.constant_scale["good"] > 3 * report.constant_scale["noise"]
+
+
+def test_two_halves_of_the_truth_are_fused() -> None:
+    graph, blend, users, items = planted()
+    views = {"first": (users[:, :3], items[:, :3]), "second": (users[:, 3:], items[:, 3:])}
+    model = fusion_of(graph, views)
+    report = fit_fusion(model, blend, seed=0)
+    assert report.chosen is None
+    assert model.chosen is None
+    assert report.reason == "the fusion by attention has the best ndcg@20 over the judges"
+    best = max(report.judged[name]["ndcg@20"] for name in views)
+    assert report.judged["fused"]["ndcg@20"] > best + 0.05
+    assert report.num_fit_users == report.num_judges == USERS // 2
+    assert report.num_fit_rows == 3 * USERS // 2
+    assert (model.attention != 0).any()
+
+
+def test_without_a_gain_the_best_view_is_chosen() -> None:
+    """Two views that are one can be fused, but not to be ahead of either."""
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "twin": (users, items)})
+    report = fit_fusion(model, blend, seed=0)
+    assert report.chosen == model.chosen == "good"
+    assert report.reason == "the view good alone has the best ndcg@20 over the judges"
+
+
+def test_the_judges_are_the_other_half_and_ranked_in_full() -> None:
+    """Every view's figures are those of an evaluation over the users who did not fit."""
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
+    report = fit_fusion(model, blend, seed=4)
+    order = torch.randperm(USERS, generator=generator_for(4))
+    judges = set(order[USERS // 2 :].tolist())
+    rows = [(u, i) for u, i in zip(blend.row_index().tolist(), blend.col.tolist(), strict=True) if u in judges]
+    found = evaluate(model.views["noise"].score_block, train=graph.seen, test=pairs(rows, USERS, ITEMS), ks=(20,))
+    assert report.judged["noise"]["recall@20"] == pytest.approx(found.metrics["recall@20"])
+
+
+def test_loss_by_hand() -> None:
+    """One user, held-out item 0 against items 1 and 2 (3 is seen), item 2 for seven: the softmax of the plain means."""
+    graph = assemble((1, 4, 0), ["interacts"], np.array([0]), np.array([4]), np.array([0]))
+    blank = torch.zeros(1, 1), torch.zeros(4, 1)
+    model = fusion_of(graph, {"one": blank, "two": blank})
+    rows = stacking._Pairs(
+        candidates=torch.tensor([[[1.0, 3.0, 9.0]], [[0.0, -2.0, 9.0]]]),
+        items=torch.tensor([[1, 2, 3]]),
+        log_count=torch.tensor([[0.0, math.log(7.0), -math.inf]]),
+        positive=torch.tensor([[[2.0]], [[4.0]]]),
+        positive_item=torch.tensor([[0]]),
+        owner=torch.tensor([0]),
+        user_degree=torch.tensor([1]),
+    )
+    own, first, second = (2 + 4) / 2, (1 + 0) / 2, (3 - 2) / 2
+    expected = -math.log(math.exp(own) / (math.exp(own) + math.exp(first) + 7 * math.exp(second)))
+    assert rows.loss(model).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_candidates_are_unknown_and_count_once() -> None:
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "noise": noise(1)}, negatives=50)
+    some = torch.arange(0, USERS, 2)
+    rows = stacking._held_out_pairs(model, blend, some, generator_for(0))
+    for place, user in enumerate(some.tolist()):
+        counts = rows.log_count[place].exp()
+        counted = rows.items[place][counts > 0].tolist()
+        known = {*graph.seen.rows(user).tolist(), *blend.rows(user).tolist()}
+        assert len(set(counted)) == len(counted)
+        assert not known & set(counted)
+        assert counts.sum().item() == pytest.approx(ITEMS - len(known), abs=1e-3)
+        scores = model.views["good"].score_block(torch.tensor([user]))[0]
+        scores[list(known)] = -torch.inf
+        assert set(scores.topk(20).indices.tolist()) <= set(counted)
+    assert rows.positive_item[rows.owner == 5, 0].tolist() == blend.rows(10).tolist()
+
+
+def test_a_strong_l2_keeps_the_plain_mean() -> None:
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "noise": noise(1)}, fusion_l2=1e6)
+    fit_fusion(model, blend, seed=0)
+    assert model.attention.abs().max() < 1e-4
+    assert model.log_scale.abs().max() < 1e-4
+
+
+def test_seeds_repeat() -> None:
+    graph, blend, users, items = planted()
+    reports = []
+    for seed in (1, 1, 2):
+        model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
+        reports.append(fit_fusion(model, blend, seed=seed))
+    assert reports[0] == reports[1]
+    assert reports[0] != reports[2]
+    assert json.loads(json.dumps(reports[0].to_json())) == reports[0].to_json()
+
+
+def test_too_few_users_keep_the_plain_mean() -> None:
+    graph, _, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
+    model.set_weights(torch.ones(2, 5), torch.ones(2))
+    model.chosen = "noise"
+    for rows in ([], [(user, 0) for user in range(stacking.MIN_USERS - 1)]):
+        report = fit_fusion(model, pairs(rows, USERS, ITEMS), seed=0)
+        assert report.chosen is None
+        assert report.judged == {}
+        assert report.reason.startswith(f"the plain mean stays: {len(rows)} users have blend rows")
+        assert report.scale == {"good": 1.0, "noise": 1.0}
+        assert model.chosen is None
+        assert torch.equal(model.attention, torch.zeros(2, 5))
+
+
+def test_scores_that_are_not_numbers_stop_it() -> None:
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "bad": (users, items * torch.nan)})
+    with pytest.raises(TrainingError, match="not a number"):
+        fit_fusion(model, blend, seed=0)
