@@ -34,9 +34,7 @@ def main() -> None:
         width=options.width,
         heads=options.heads,
         layers=options.layers,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        patience=options.patience,
+        epochs=options.epochs,  # at most: it stops when the select rows show no gain
         seed=options.seed,
         device=options.device,
         refit=True,  # choose the epoch on the select rows, then train once more on all train rows
@@ -101,10 +99,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--items", type=Path, help="item_id, title, …")
     parser.add_argument("--width", type=int, default=64, help="numbers in a node's vector")
     parser.add_argument("--heads", type=int, default=4, help="attention heads; a divisor of the width")
-    parser.add_argument("--layers", type=int, default=2, help="steps of propagation")
-    parser.add_argument("--epochs", type=int, default=60, help="passes over the training pairs, at most")
-    parser.add_argument("--batch-size", type=int, default=1024, help="pairs a step")
-    parser.add_argument("--patience", type=int, default=10, help="evaluations without a better one before stopping")
+    parser.add_argument("--layers", type=int, default=3, help="steps of propagation")
+    parser.add_argument("--epochs", type=int, default=200, help="passes over the training pairs, at most")
     parser.add_argument("--seed", type=int, default=1, help="of every random draw")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--user", help="whom to recommend to (default: the first user)")

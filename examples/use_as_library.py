@@ -30,7 +30,7 @@ def five_lines(folder: Path, epochs: int, user: str, item: str) -> graphrec.Reco
     """All there is to it."""
     tables = {name: folder / f"{name}.csv" for name in ("interactions", "knowledge", "items")}
     data = graphrec.read_dataset(**tables)
-    recommender = graphrec.train(data, model="gat", epochs=epochs, batch_size=1024, seed=1)
+    recommender = graphrec.train(data, model="gat", epochs=epochs, seed=1)
     print(recommender.recommend([user], k=5))
     print(recommender.explain(user, item))
     return recommender
@@ -118,7 +118,7 @@ def main() -> None:
     """Run all of it in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=SAMPLE, help="folder with the three tables (default: sample)")
-    parser.add_argument("--epochs", type=int, default=30, help="passes over the training pairs, at most")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over the training pairs, at most")
     parser.add_argument("--user", default="alice", help="the user asked about")
     parser.add_argument("--item", default="i9", help="the item asked about")
     options = parser.parse_args()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import platform
 import re
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from graphrec import __version__
 from graphrec.cli import options as o
@@ -26,12 +29,17 @@ def doctor(as_json: o.Json = False) -> None:
     emit_table(["extra", "installed", "install it with"], rows)
 
 
-def bench(as_json: o.Json = False) -> None:
+def bench(
+    graph: Annotated[
+        Path | None, typer.Argument(metavar="[GRAPH]", help="A graph folder to measure on instead of a drawn one.")
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
     """Time the core operations beside other libraries, on this machine."""
     from graphrec.bench import run_bench
 
     say("measuring, which takes a few minutes")
-    rows = run_bench()
+    rows = run_bench(graph)
     if as_json:
         emit_json(rows)
     elif rows:

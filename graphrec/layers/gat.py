@@ -24,8 +24,9 @@ class GATLayer(nn.Module):
 
     The dot-product score is that of Vaswani et al. 2017, the softmax over neighbours that of GAT (Veličković et al.
     2018, eq. 3), the relation key that of KGAT's idea (Wang et al. 2019, eq. 4) in its lightest form. Departures from
-    GAT: no weight matrix and no non-linearity on the messages, which cost accuracy in recommendation; the degree in
-    the score and the row scale c_i, which keep popularity where LightGCN has it.
+    GAT: no weight matrix and no non-linearity on the messages, which cost accuracy in recommendation; the vectors in
+    the score are constants for the gradient, so that they learn through what they send and attention through its own
+    few numbers; the degree in the score and the row scale c_i, which keep popularity where LightGCN has it.
 
     Args:
         width: W, a multiple of ``heads``.
@@ -48,8 +49,8 @@ class GATLayer(nn.Module):
             log_degree: float [M], ln d_j of the senders.
         """
         return {
-            "query": self._split(receiver),
-            "key": self.scale * self._split(sender),
+            "query": self._split(receiver.detach()),
+            "key": self.scale * self._split(sender.detach()),
             "relation_key": self.relation_key,
             "bias": (-0.5 * log_degree)[:, None].expand(-1, self.heads),
             "relation_bias": self.relation_bias,

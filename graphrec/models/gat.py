@@ -13,6 +13,7 @@ from graphrec.graph import HeteroGraph
 from graphrec.layers import GATLayer
 from graphrec.models.base import EmbeddingModel, EmbeddingSettings, check_setting
 from graphrec.models.lightgcn import normalized_history
+from graphrec.sampling import Batch
 from graphrec.sparse import CSR, edge_attention, segment_sum, symmetric_normalize
 
 # The attention's few scalars must travel far (to about −10) while table entries move by hundredths.
@@ -27,18 +28,22 @@ class GATSettings(EmbeddingSettings):
         heads: H ≥ 1, a divisor of ``width``.
         attention_dropout: share of edges left out of a sum, in [0, 1).
         message_dropout: share of the sent numbers set to zero, in [0, 1).
+        attention_l2: weight ≥ 0 of the squared attention parameters, which pulls to LightGCN's weights; without it
+            attention memorises small data.
         knowledge: whether knowledge edges carry messages too.
     """
 
     heads: int = 4
     attention_dropout: float = 0.0
     message_dropout: float = 0.0
+    attention_l2: float = 0.1
     knowledge: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         divides = self.heads >= 1 and self.width % self.heads == 0
         check_setting("heads", self.heads, divides, f"a divisor of width {self.width}")
+        check_setting("attention_l2", self.attention_l2, self.attention_l2 >= 0, ">= 0")
         for field in ("attention_dropout", "message_dropout"):
             share = getattr(self, field)
             check_setting(field, share, 0 <= share < 1, "in [0, 1)")
@@ -73,6 +78,10 @@ class GAT(EmbeddingModel):
             {"params": [self.table], "lr": learning_rate},
             {"params": attention, "lr": learning_rate * ATTENTION_RATE},
         ]
+
+    def loss(self, batch: Batch) -> Tensor:
+        squares = torch.stack([parameter.square().sum() for parameter in self.attention.parameters()])
+        return super().loss(batch) + self.settings.attention_l2 * squares.sum()
 
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
         total: Tensor = self.table

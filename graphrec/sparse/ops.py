@@ -5,15 +5,13 @@ N rows, M columns, E edges, H heads, D width of a value, Dq width of a query and
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from graphrec.errors import MissingExtraError, UsageError, nearest
-from graphrec.sparse import operators, reference
+from graphrec.errors import UsageError, nearest
+from graphrec.sparse import operators, reference, scatter
 from graphrec.sparse.csr import CSR
 
 SCORES = ("dot", "additive", "v2")
@@ -69,7 +67,7 @@ def spmm(csr: CSR, x: Tensor, *, backend: str | None = None) -> Tensor:
     if name == "reference":
         return reference.spmm(csr, x)
     if name == "scatter":
-        return _scatter().spmm(csr, x)
+        return scatter.spmm(csr, x)
     turned = None
     if x.requires_grad and torch.is_grad_enabled():
         turned = csr if csr.symmetric else csr.transpose[0]
@@ -136,7 +134,7 @@ def attend(
     if name == "reference":
         return reference.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
     if name == "scatter":
-        return _scatter().attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
+        return scatter.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
     return operators.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
 
 
@@ -211,12 +209,6 @@ def _pick(backend: str | None, tensor: Tensor, on_gpu: str) -> str:
     if name in ("cpu", "cuda") and name != device:
         raise UsageError(f"the {name} backend got a tensor on {tensor.device}")
     return name
-
-
-def _scatter() -> ModuleType:
-    if importlib.util.find_spec("torch_scatter") is None:
-        raise MissingExtraError("torch-scatter", "scatter")
-    return importlib.import_module("graphrec.sparse.scatter")
 
 
 def _known(name: str) -> str:

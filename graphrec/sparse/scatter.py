@@ -6,22 +6,37 @@ computed again in the backward pass instead of being kept. A single row may need
 
 from __future__ import annotations
 
+import importlib
 from bisect import bisect_right
 from collections.abc import Iterator
+from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from torch_scatter import gather_csr, segment_csr
 
+from graphrec.errors import MissingExtraError
 from graphrec.sparse.csr import CSR
 from graphrec.sparse.reference import edge_logits, keep_mask
 
 BLOCK_BYTES = 256 * 2**20
 
 
+def torch_scatter() -> ModuleType:
+    """The package.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return importlib.import_module("torch_scatter")
+    except ImportError:
+        raise MissingExtraError("torch-scatter", "scatter") from None
+
+
 def spmm(csr: CSR, x: Tensor) -> Tensor:
     """As ``reference.spmm``."""
+    segment_csr = torch_scatter().segment_csr
 
     def product(block: slice, edges: slice, x: Tensor) -> Tensor:
         sent = x[csr.col[edges].long()]
@@ -51,6 +66,7 @@ def attend(
     seed: int,
 ) -> tuple[Tensor, Tensor]:
     """As ``reference.attend``."""
+    segment_csr, gather_csr = torch_scatter().segment_csr, torch_scatter().gather_csr
     row = csr.row_index()
 
     def attended(

@@ -23,8 +23,9 @@ from graphrec.sparse import CSR
 
 MIN_USERS = 20
 """Fewer users with a blend row can neither fit nor judge anything."""
-MAX_FIT_USERS = 1500
+MAX_FIT_USERS = 3000
 MAX_JUDGES = 5000
+_WITHIN = 50
 _ROUNDS = 2
 _STEPS = 40
 _BLOCK_SCORES = 2**22
@@ -76,9 +77,10 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
 
     The loss is the mean, over held-out rows (u, i), of −ln softmax of score(u, i) against u's candidates, plus
     ``fusion_l2`` (‖w‖² + ‖ln γ‖²). Candidates are the best ``candidates`` items of every view and of the fusion as it
-    stands, and ``negatives`` uniform ones that count for all others; what u has trained on and u's other held-out items
-    are left out. Both matter: attention may lift items that no view holds dear, so in a second round the items that the
-    first has lifted are among the candidates.
+    stands, and ``negatives`` uniform ones; what u has trained on and u's other held-out items are left out. A second
+    round matters: attention may lift items that no view holds dear, and then the items it has lifted are candidates.
+    Held-out items that are among no view's best 50 do not count: no weights can bring them into a short list, and they
+    would spend the weights on the order far below.
 
     Whatever has the best NDCG@20 over the judges is used: the fusion by attention, with constant weights, the plain
     mean, or one view alone. With too few users the plain mean stays.
@@ -86,17 +88,14 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     Args:
         fused: with fitted views; its weights and choice are overwritten.
         blend: CSR [U, I] of rows that neither the views nor their stopping have seen.
-        seed: decides the halves and the uniform negatives, and caps them at 1,500 and 5,000 users.
+        seed: decides the halves and the uniform negatives, and caps them at 3,000 and 5,000 users.
 
     Raises:
         TrainingError: the loss is not finite.
     """
     users = ((blend.degree > 0) & (fused.graph.seen.degree > 0)).nonzero()[:, 0]
     if len(users) < MIN_USERS:
-        fused.set_weights(*_plain_mean(fused))
-        fused.chosen = None
-        reason = f"the plain mean stays: {len(users)} users have blend rows, at least {MIN_USERS} are needed"
-        return _report(fused, reason, fused.log_scale, (0, 0, 0), {})
+        return _plain_mean_stays(fused, f"{len(users)} users have blend rows, at least {MIN_USERS} are needed")
     generator = generator_for(seed)
     users = users[torch.randperm(len(users), generator=generator).to(users.device)]
     half = len(users) // 2
@@ -105,6 +104,8 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     for _ in range(_ROUNDS):
         fused.set_weights(*fitted)
         pairs = _held_out_pairs(fused, blend, fit_users, generator)
+        if not len(pairs.owner):
+            return _plain_mean_stays(fused, f"no held-out item is among the best {_WITHIN} of any view")
         constant, fitted = _minimise(fused, pairs, attention=False), _minimise(fused, pairs, attention=True)
     contenders = {"mean": mean, "constant": constant, "fused": fitted}
     judged = _judge(fused, _rows_only(blend, judges), contenders)
@@ -112,7 +113,7 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     fused.set_weights(*contenders.get(best, fitted))
     fused.chosen = None if best in contenders else best
     reason = f"{_WINNERS.get(best, f'the view {best} alone')} has the best {JUDGED_BY} over the judges"
-    counts = (len(fit_users), len(pairs.owner), len(judges))
+    counts = (len(pairs.user_degree), len(pairs.owner), len(judges))
     return _report(fused, reason, constant[1], counts, judged)
 
 
@@ -121,14 +122,14 @@ class _Pairs:
     """Held-out rows and what each is held against.
 
     Args:
-        candidates: z̃ [S, P, C]; items int64 [P, C]; log_count float32 [P, C], ln of how many items each stands for.
+        candidates: z̃ [S, P, C]; items int64 [P, C]; allowed bool [P, C], False for those that do not count.
         positive: z̃ [S, R, 1]; positive_item int64 [R, 1]; owner int64 [R], the row's place among the P users.
         user_degree: int64 [P].
     """
 
     candidates: Tensor
     items: Tensor
-    log_count: Tensor
+    allowed: Tensor
     positive: Tensor
     positive_item: Tensor
     owner: Tensor
@@ -137,30 +138,33 @@ class _Pairs:
     def loss(self, fused: Fused) -> Tensor:
         """Mean over rows of −ln softmax of the held-out item among itself and its user's candidates."""
         against = fused.weigh(self.candidates, self.user_degree, self.items).sum(dim=0)
-        against = (against + self.log_count).logsumexp(dim=1)[self.owner]
+        against = against.masked_fill(~self.allowed, -torch.inf).logsumexp(dim=1)[self.owner]
         own = fused.weigh(self.positive, self.user_degree[self.owner], self.positive_item).sum(dim=0)[:, 0]
         return (torch.logaddexp(against, own) - own).mean()
 
 
 @torch.no_grad()
 def _held_out_pairs(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> _Pairs:
-    """Candidates and held-out rows of ``users``, a few users at a time."""
+    """Held-out rows within reach and the candidates of their users, a few users at a time."""
     parts: list[_Pairs] = []
-    size = max(1, _BLOCK_SCORES // fused.graph.num_items)
-    for start, block in zip(range(0, len(users), size), users.split(size), strict=True):
+    num_users = 0
+    for block in users.split(max(1, _BLOCK_SCORES // fused.graph.num_items)):
         history, held_out = rows_of(fused.graph.seen, block), rows_of(blend, block)
         scores = fused.standardized(history, block)
-        items, log_count = _candidates(fused, scores, history, held_out, generator)
-        place, positive = held_out.row_index(), held_out.col.long()
+        items, allowed, limit = _candidates(fused, scores, history, held_out, generator)
+        row, positive = held_out.row_index(), held_out.col.long()
+        within = (scores[:, row, positive] >= limit[:, row]).any(dim=0)
+        kept, owner = row[within].unique(return_inverse=True)
         part = _Pairs(
-            candidates=scores.gather(2, items.expand(len(scores), -1, -1)),
-            items=items,
-            log_count=log_count,
-            positive=scores[:, place, positive][..., None],
-            positive_item=positive[:, None],
-            owner=place + start,
-            user_degree=history.degree,
+            candidates=scores[:, kept].gather(2, items[kept].expand(len(scores), -1, -1)),
+            items=items[kept],
+            allowed=allowed[kept],
+            positive=scores[:, row[within], positive[within], None],
+            positive_item=positive[within, None],
+            owner=owner + num_users,
+            user_degree=history.degree[kept],
         )
+        num_users += len(kept)
         parts.append(part)
     of_view = {"candidates", "positive"}
     fields = [field.name for field in dataclasses.fields(_Pairs)]
@@ -169,27 +173,26 @@ def _held_out_pairs(fused: Fused, blend: CSR, users: Tensor, generator: torch.Ge
 
 def _candidates(
     fused: Fused, scores: Tensor, history: CSR, held_out: CSR, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Items to hold against the held-out ones, int64 [B, C], and ln of how many items each stands for, float32 [B, C].
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Items to hold against the held-out ones.
 
-    An item that the user knows, or that is there already, stands for none (−inf).
+    Returns:
+        items int64 [B, C]; allowed bool [B, C], False where the user knows the item or it is there already; and the
+        score that is within reach in each view, float32 [S, B].
     """
     settings = fused.settings
-    unknown = torch.ones(scores.shape[1:], dtype=torch.bool, device=scores.device)
-    for known in (history, held_out):
-        unknown[known.row_index(), known.col.long()] = False
-    rankings = (*scores, fused.weigh(scores, history.degree).sum(dim=0))
-    best = [topk_rows(ranking.masked_fill(~unknown, -torch.inf), settings.candidates)[1] for ranking in rankings]
-    shape = (len(unknown), settings.negatives)
+    known = torch.zeros(scores.shape[1:], dtype=torch.bool, device=scores.device)
+    for csr in (history, held_out):
+        known[csr.row_index(), csr.col.long()] = True
+    fusion = fused.weigh(scores, history.degree).sum(dim=0)
+    best = [topk_rows(one.masked_fill(known, -torch.inf), settings.candidates) for one in (*scores, fusion)]
+    limit = torch.stack([values[:, :_WITHIN][:, -1] for values, _ in best[:-1]])
+    shape = (len(known), settings.negatives)
     uniform = torch.randint(fused.graph.num_items, shape, generator=generator).to(scores.device)
-    items, place = torch.cat([*best, uniform], dim=1).sort(dim=1, stable=True)
-    counts = unknown.gather(1, items)
-    counts[:, 1:] &= items[:, 1:] != items[:, :-1]
-    is_uniform = place >= items.shape[1] - settings.negatives  # never the first of equal items if a best one is there
-    num_uniform = (counts & is_uniform).sum(dim=1)
-    num_others = unknown.sum(dim=1) - (counts & ~is_uniform).sum(dim=1)
-    log_share = (num_others / num_uniform.clamp(min=1)).log()[:, None]
-    return items, torch.where(is_uniform, log_share, 0.0).masked_fill(~counts, -torch.inf)
+    items = torch.cat([*(found for _, found in best), uniform], dim=1).sort(dim=1).values
+    allowed = ~known.gather(1, items)
+    allowed[:, 1:] &= items[:, 1:] != items[:, :-1]
+    return items, allowed, limit
 
 
 def _minimise(fused: Fused, pairs: _Pairs, *, attention: bool) -> Weights:
@@ -226,6 +229,12 @@ def _judge(fused: Fused, test: CSR, contenders: dict[str, Weights]) -> dict[str,
         found = evaluate(fused.score_block, train=fused.graph.seen, test=test, ks=(20,)).metrics
         judged[name] = {metric: found[metric] for metric in ("recall@20", "ndcg@20")}
     return judged
+
+
+def _plain_mean_stays(fused: Fused, why: str) -> FusionReport:
+    fused.set_weights(*_plain_mean(fused))
+    fused.chosen = None
+    return _report(fused, f"the plain mean stays: {why}", fused.log_scale, (0, 0, 0), {})
 
 
 def _plain_mean(fused: Fused) -> Weights:

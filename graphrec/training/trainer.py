@@ -129,7 +129,7 @@ class Trainer:
         loss = self._train(epoch)
         trained = time.perf_counter() - start
         metric = self._judge(epoch)
-        if metric is None or metric > self.progress.best_metric:
+        if self._is_best(metric):
             self.progress.best_epoch = epoch
             self.progress.best_metric = -1.0 if metric is None else metric
             self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
@@ -172,6 +172,10 @@ class Trainer:
         self.model.eval()
         judged = evaluate(self.model.score_block, train=self.model.graph.seen, test=self.select, ks=(20,))
         return judged.metrics[METRIC]
+
+    def _is_best(self, metric: float | None) -> bool:
+        """Whether this epoch's weights are to be kept: better than all judged ones, or nothing has been judged yet."""
+        return self.progress.best_metric < 0 if metric is None else metric > self.progress.best_metric
 
     def _save(self, path: Path) -> None:
         tensors = {

@@ -98,6 +98,6 @@ def test_doctor(call: Call) -> None:
 
 def test_bench(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"work": "spmm", "ours_s": 0.1, "peer": "torch", "peer_s": 0.2, "ratio": 2.0, "floor_s": 0.05}]
-    monkeypatch.setattr("graphrec.bench.run_bench", lambda: rows)
+    monkeypatch.setattr("graphrec.bench.run_bench", lambda graph: rows)
     assert call("bench", "--json").json == rows
     assert "spmm" in call("bench").out

@@ -80,7 +80,7 @@ def test_a_step_does_not_depend_on_the_batch_before() -> None:
 
 def test_patience_stops_and_the_best_weights_stay() -> None:
     model = gat()
-    config = TrainingConfig(epochs=50, batch_size=128, learning_rate=0.5, patience=2)
+    config = TrainingConfig(epochs=50, batch_size=128, learning_rate=0.5, patience=2, eval_every=1)
     progress = Trainer(model, config, seed=1, select=SELECT).run()
     assert len(progress.history) == progress.best_epoch + 2 < 50
     best = max(row.metric for row in progress.history if row.metric is not None)
@@ -89,6 +89,15 @@ def test_patience_stops_and_the_best_weights_stay() -> None:
     shorter = config.model_copy(update={"epochs": progress.best_epoch, "patience": 0})
     Trainer(again, shorter, seed=1).run()
     assert same(model, again)
+
+
+def test_epochs_between_evaluations_are_never_the_best() -> None:
+    config = TrainingConfig(epochs=60, batch_size=128, learning_rate=0.5, patience=2, eval_every=4)
+    progress = Trainer(gat(), config, seed=1, select=SELECT).run()
+    judged = {row.epoch: row.metric for row in progress.history if row.metric is not None}
+    assert list(judged) == list(range(4, len(progress.history) + 1, 4))
+    assert progress.best_epoch == max(judged, key=lambda epoch: judged[epoch])
+    assert len(progress.history) == progress.best_epoch + 2 * 4
 
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphrec.sparse.cpu.scores import Dropout, Edges, Scratch, Terms
-from graphrec.sparse.cpu.shapes import kernels
+from graphrec.sparse.cpu.shapes import passes
 from graphrec.sparse.cpu.spmm import spmm
 from graphrec.sparse.cpu.threads import for_each_block, num_blocks
 from graphrec.sparse.reference import dropout_constants
@@ -33,8 +33,8 @@ def attend(
     out, lse = query.new_empty(len(query), *value.shape[1:]), query.new_empty(query.shape[:2])
     edges = _edges(*graph)
     inputs = (*_matrices(query, key, value), _terms(query, *terms), _dropout(query, dropout, seed))
-    passes = kernels(len(edges.col), *query.shape[1:], value.shape[2])
-    for_each_block(passes.attend, edges.rowptr, _scratch(query), edges, *inputs, *_matrices(out, lse))
+    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2])
+    for_each_block(kernels.attend, edges.rowptr, _scratch(query), edges, *inputs, *_matrices(out, lse))
     return out, lse
 
 
@@ -56,7 +56,7 @@ def attend_backward(
     arrays = _terms(query, *terms)
     saved = _matrices(lse, delta, grad_out)
     inputs = (*_matrices(query, key, value), arrays, _dropout(query, dropout, seed), *saved)
-    passes = kernels(len(edges.col), *query.shape[1:], value.shape[2])
+    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2])
     scratch = _scratch(query)
     grad_query, grad_key, grad_value = (query.new_empty(tensor.shape) for tensor in (query, key, value))
     grad_bias = query.new_empty(arrays.bias.shape)
@@ -67,7 +67,7 @@ def attend_backward(
         for array in (arrays.vector, arrays.relation_key, arrays.relation_bias)
     ]
     for_each_block(
-        passes.receivers,
+        kernels.receivers,
         edges.rowptr,
         scratch,
         edges,
@@ -76,7 +76,7 @@ def attend_backward(
         *(part.numpy() for part in parts),
     )
     for_each_block(
-        passes.senders,
+        kernels.senders,
         turned_edges.rowptr,
         scratch,
         turned_edges,

@@ -31,8 +31,8 @@ def attend_rows(  # type: ignore[no-untyped-def]
             take_relation(query, row, kind, is_v2, relation_key, relation_bias, moved, shift)
             for place in range(length):
                 node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
-                prefetch(key, ahead)
-                prefetch(value, ahead)
+                prefetch(key, ahead, heads * score_width)
+                prefetch(value, ahead, heads * width)
                 for head in range(heads):
                     term = logit(moved, key, node, head, score_width, vector) + shift[head]
                     score[head, place] = term + bias[node, head] if len(bias) else term

@@ -40,8 +40,8 @@ def receivers_backward(  # type: ignore[no-untyped-def]
             take_relation(query, row, kind, is_v2, relation_key, relation_bias, moved, shift)
             for place in range(length):
                 node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
-                prefetch(key, ahead)
-                prefetch(value, ahead)
+                prefetch(key, ahead, heads * score_width)
+                prefetch(value, ahead, heads * width)
                 for head in range(heads):
                     term = logit(moved, key, node, head, score_width, vector) + shift[head] - lse[row, head]
                     score[head, place] = term + bias[node, head] if len(bias) else term
@@ -88,10 +88,10 @@ def senders_backward(  # type: ignore[no-untyped-def]
             take_relation(key, row, kind, True, relation_key, relation_bias, moved, shift)
             for place in range(length):
                 node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
-                prefetch(query, ahead)
-                prefetch(grad_out, ahead)
-                prefetch(lse, ahead)
-                prefetch(delta, ahead)
+                prefetch(query, ahead, heads * score_width)
+                prefetch(grad_out, ahead, heads * width)
+                prefetch(lse, ahead, heads)
+                prefetch(delta, ahead, heads)
                 for head in range(heads):
                     term = logit(moved, query, node, head, score_width, vector)
                     term += shift[head] - lse[node, head]

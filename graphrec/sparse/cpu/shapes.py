@@ -1,12 +1,11 @@
-"""Attention kernels for given shapes.
+"""Attention's three passes as kernels, compiled for one shape or for any.
 
-Compiled for one number of heads and widths, loops unroll into straight code, several times faster than code for any
-shape. It takes seconds to compile, once for each shape on a machine, so small graphs use the code for any shape.
+With the number of heads and the widths known to the compiler, loops unroll into straight code, which takes half the
+time. Each shape costs seconds of compilation, once on a machine, so small graphs use the kernels for any shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,36 +13,59 @@ import numpy as np
 
 from graphrec.sparse.cpu.attend import attend_rows
 from graphrec.sparse.cpu.attend_backward import receivers_backward, senders_backward
-from graphrec.sparse.cpu.vector import kernel
+from graphrec.sparse.cpu.vector import inlined, kernel
 
-LARGE = 300_000  # edges
-
-
-class Kernels(NamedTuple):
-    """The three passes, called by ``for_each_block``."""
-
-    attend: Callable[..., None]
-    receivers: Callable[..., None]
-    senders: Callable[..., None]
+LARGE = 300_000  # edges from which compiling for the shape pays
 
 
-def kernels(num_edges: int, heads: int, score_width: int, width: int) -> Kernels:
-    """The passes for a graph of this size and these shapes."""
+class Passes(NamedTuple):
+    """What ``for_each_block`` runs; arguments as in ``attend_rows``, ``receivers_backward``, ``senders_backward``."""
+
+    attend: Any
+    receivers: Any
+    senders: Any
+
+
+def passes(num_edges: int, heads: int, score_width: int, width: int) -> Passes:
+    """The kernels for a graph of that many edges, H heads, score width Dq and value width D."""
     return _for_shape(heads, score_width, width) if num_edges >= LARGE else _for_any()
 
 
 @lru_cache
-def _for_shape(heads: int, score_width: int, width: int) -> Kernels:
-    shape = np.uintp(heads), np.uintp(score_width), np.uintp(width)  # constants of what is compiled
-    heads, score_width, width = shape
-    def attend(block, first_row, last_row, scratch, edges, query, key, value, terms, dropout, out, lse):
-        attend_rows(heads, score_width, width, block, first_row, last_row, scratch, edges, query, key, value, terms, dropout, out, lse)
-    def receivers(block, first_row, last_row, scratch, edges, query, key, value, terms, dropout, lse, delta, grad_out, grad_query, grad_vector, grad_relation_key, grad_relation_bias):
-        receivers_backward(heads, score_width, width, block, first_row, last_row, scratch, edges, query, key, value, terms, dropout, lse, delta, grad_out, grad_query, grad_vector, grad_relation_key, grad_relation_bias)
-    def senders(block, first_row, last_row, scratch, edges, query, key, value, terms, dropout, lse, delta, grad_out, grad_key, grad_value, grad_bias):
-        senders_backward(heads, score_width, width, block, first_row, last_row, scratch, edges, query, key, value, terms, dropout, lse, delta, grad_out, grad_key, grad_value, grad_bias)
-    return Kernels(kernel(attend), kernel(receivers), kernel(senders))
+def _for_shape(heads: int, score_width: int, width: int) -> Passes:
+    # variables that the functions below enclose are constants to the compiler
+    H, Dq, D = np.uintp(heads), np.uintp(score_width), np.uintp(width)
+
+    def attend(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
+        attend_rows(H, Dq, D, block, first, last, scratch, *arrays)
+
+    def receivers(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
+        receivers_backward(H, Dq, D, block, first, last, scratch, *arrays)
+
+    def senders(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
+        senders_backward(H, Dq, D, block, first, last, scratch, *arrays)
+
+    return Passes(kernel(attend), kernel(receivers), kernel(senders))
 
 
-def _for_any():
-    return _for_shape(4,1,16)
+@lru_cache
+def _for_any() -> Passes:
+    def attend(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
+        H, Dq, D = _shape(scratch, arrays[3])
+        attend_rows(H, Dq, D, block, first, last, scratch, *arrays)
+
+    def receivers(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
+        H, Dq, D = _shape(scratch, arrays[3])
+        receivers_backward(H, Dq, D, block, first, last, scratch, *arrays)
+
+    def senders(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
+        H, Dq, D = _shape(scratch, arrays[3])
+        senders_backward(H, Dq, D, block, first, last, scratch, *arrays)
+
+    return Passes(kernel(attend), kernel(receivers), kernel(senders))
+
+
+@inlined
+def _shape(scratch, value):  # type: ignore[no-untyped-def]
+    heads = np.uintp(len(scratch.shift))
+    return heads, np.uintp(scratch.moved.shape[1]) // heads, np.uintp(value.shape[1]) // heads

@@ -28,6 +28,6 @@ def _spmm(block, first_row, last_row, scratch, rowptr, col, weight, x, out):  # 
     for row in range(first_row, last_row):
         out[row] = 0
         for edge in range(np.uintp(rowptr[row]), np.uintp(rowptr[row + one])):
-            prefetch(x, np.uintp(col[min(edge + AHEAD, last_edge)]))
+            prefetch(x, np.uintp(col[min(edge + AHEAD, last_edge)]), width)
             scale = weight[edge] if len(weight) else out.dtype.type(1)
             add_scaled(out, row, 0, scale, x, np.uintp(col[edge]), 0, width)

@@ -114,21 +114,19 @@ def _add_leaky_slope(context, builder, signature, args):  # type: ignore[no-unty
 
 
 @intrinsic
-def prefetch(typingctx, x, i):  # type: ignore[no-untyped-def]
-    """Ask for row i of a matrix to be brought near; reads nothing."""
-    return types.void(x, types.uintp), _prefetch
+def prefetch(typingctx, x, i, width):  # type: ignore[no-untyped-def]
+    """Ask for row i of a matrix of that width to be brought near; reads nothing."""
+    return types.void(x, types.uintp, types.uintp), _prefetch
 
 
 def _prefetch(context, builder, signature, args):  # type: ignore[no-untyped-def]
     matrix = context.make_array(signature.args[0])(context, builder, args[0])
-    columns = cgutils.unpack_tuple(builder, matrix.shape, 2)[1]
-    byte = ir.IntType(8)
     item = context.get_abi_sizeof(context.get_value_type(signature.args[0].dtype))
-    size = builder.mul(columns, _INT(item))
+    size = builder.mul(args[2], _INT(item))
+    byte, flag = ir.IntType(8), ir.IntType(32)
     row = builder.gep(builder.bitcast(matrix.data, byte.as_pointer()), [builder.mul(args[1], size)])
-    flag = ir.IntType(32)
-    signature_type = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), flag, flag, flag])
-    function = cgutils.get_or_insert_function(builder.module, signature_type, "llvm.prefetch.p0")
+    function_type = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), flag, flag, flag])
+    function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
     with cgutils.for_range_slice(builder, _INT(0), size, _INT(LINE)) as (offset, _):
         builder.call(function, [builder.gep(row, [offset]), flag(0), flag(3), flag(1)])
     return context.get_dummy_value()
