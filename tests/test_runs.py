@@ -63,7 +63,7 @@ def test_a_newer_run_is_refused(run: Path) -> None:
 
 
 def test_judging_runs_writes_what_it_found(run: Path, tmp_path: Path) -> None:
-    graphrec.train(WORLD, "popularity").save(tmp_path / "popular")
+    graphrec.train(WORLD, "popularity", refit=True).save(tmp_path / "popular")
     found = evaluate_runs([run, tmp_path / "popular"], ks=(20,))
     assert [entry["run"] for entry in found["runs"]] == [str(run), str(tmp_path / "popular")]
     assert found["runs"][1]["test"] == pytest.approx(found["runs"][1]["baselines"]["popularity"])

@@ -15,6 +15,7 @@ from graphrec.errors import DataError
 MARK = ".graphrec-demo"  # stands in folders that a demo made, and may therefore make anew
 PARTS = ("tables", "graph", "run")
 SOMEONE = "alice"
+TRAINING = ("--model=gat", "--epochs=40", "--batch-size=256", "--learning-rate=0.005", "--l2=0.01", "--seed=1")
 
 
 def demo(
@@ -33,7 +34,7 @@ def demo(
     described = [f"--{name}={tables / name}.csv" for name in ("knowledge", "items", "users")]
     build: list[str | Path] = ["build", tables / "interactions.csv", *described, "--split=last", "--out", graph]
     _step(ctx, "Build a graph; each reader's last book is held out.", *build)
-    _step(ctx, "Train graph attention on it.", "train", graph, "--model=gat", "--epochs=30", "--seed=1", "--out", run)
+    _step(ctx, "Train graph attention on it.", "train", graph, *TRAINING, "--out", run)
     _step(ctx, "Judge it on the held-out books, beside two baselines.", "evaluate", run, "--k=20")
     _step(ctx, f"Recommend to {SOMEONE}.", "recommend", run, "--user", SOMEONE, "--k=5")
     _step(ctx, "Explain the first of them.", "explain", run, "--user", SOMEONE, "--item", _first(run))

@@ -57,6 +57,7 @@ def train(
     l2: Annotated[float | None, _setting("Weight of the squared layer-0 vectors.")] = None,
     heads: Annotated[int | None, _setting("Of attention; a divisor of the width.")] = None,
     attention_dropout: Annotated[float | None, _setting("Share of edges left out of a sum.")] = None,
+    attention_l2: Annotated[float | None, _setting("Pull of attention to LightGCN's weights.")] = None,
     message_dropout: Annotated[float | None, _setting("Share of the sent numbers set to zero.")] = None,
     knowledge: Annotated[bool | None, _setting("Whether knowledge carries messages too.")] = None,
     neighbours: Annotated[int | None, _setting("Kept for each item.")] = None,

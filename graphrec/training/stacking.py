@@ -9,7 +9,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 from graphrec.errors import TrainingError
@@ -199,24 +201,21 @@ def _minimise(fused: Fused, pairs: _Pairs, *, attention: bool) -> Weights:
     """The weights of least loss from the plain mean on; without ``attention``, w stays 0."""
     fused.set_weights(*_plain_mean(fused))
     chosen = [fused.attention, fused.log_scale] if attention else [fused.log_scale]
-    optimizer = torch.optim.LBFGS(
-        chosen, max_iter=_STEPS, tolerance_grad=1e-4, tolerance_change=1e-6, line_search_fn="strong_wolfe"
-    )
+    sizes = [weight.numel() for weight in chosen]
 
-    def closure() -> Tensor:
-        loss = pairs.loss(fused)
-        loss = loss + fused.settings.fusion_l2 * sum(weight.square().sum() for weight in chosen)
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        with torch.no_grad():
+            for weight, part in zip(chosen, torch.from_numpy(flat).split(sizes), strict=True):
+                weight.copy_(part.view_as(weight))
+        loss = pairs.loss(fused) + fused.settings.fusion_l2 * sum(weight.square().sum() for weight in chosen)
         gradients = torch.autograd.grad(loss, chosen)
-        for weight, gradient in zip(chosen, gradients, strict=True):
-            weight.grad = gradient
-        return loss
+        return loss.item(), torch.cat([gradient.flatten() for gradient in gradients]).double().cpu().numpy()
 
-    loss = optimizer.step(closure).detach()
-    fused.zero_grad(set_to_none=True)
-    weights = fused.attention.detach().clone(), fused.log_scale.detach().clone()
-    if not all(bool(found.isfinite().all()) for found in (loss, *weights)):
+    found = minimize(loss_and_gradient, np.zeros(sum(sizes)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    loss, _ = loss_and_gradient(found.x)  # leaves the best weights in place
+    if not np.isfinite(loss):
         raise TrainingError(f"the fusion's loss is {loss:.4g}", "a view gives scores that are not finite")
-    return weights
+    return fused.attention.detach().clone(), fused.log_scale.detach().clone()
 
 
 def _judge(fused: Fused, test: CSR, contenders: dict[str, Weights]) -> dict[str, dict[str, float]]:

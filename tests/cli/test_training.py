@@ -39,7 +39,7 @@ def test_progress_is_a_line_an_epoch_on_stderr(call: Call, graph: Path, tmp_path
     lines = [line for line in done.err.splitlines() if line.startswith("lightgcn select epoch ")]
     assert len(lines) == 3
     assert lines[0].startswith("lightgcn select epoch 1/3 loss ")
-    assert " recall@20 " in lines[0]
+    assert " recall@20 " in lines[2]
     assert lines[0].endswith(" left")
     assert f"next: graphrec evaluate {tmp_path / 'run'}" in done.err
 

@@ -38,7 +38,7 @@ def five_nodes() -> CSR:
 def random_graph(num_rows: int, num_cols: int, num_edges: int, num_types: int = 3, seed: int = 0) -> CSR:
     """A graph with a hub that receives a third of the edges, a hub that sends a third, and rows without edges."""
     source = generator(seed)
-    row = torch.randint(num_rows, (num_edges,), generator=source)
+    row = torch.randint(max(num_rows, 1), (num_edges,), generator=source)
     col = torch.randint(num_cols, (num_edges,), generator=source)
     row[: num_edges // 3] = min(1, num_rows - 1)
     col[num_edges // 3 : 2 * num_edges // 3] = 0

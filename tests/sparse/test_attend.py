@@ -190,14 +190,14 @@ def test_a_masked_relation_has_no_weight(backend: str) -> None:
     assert_close(out[3], inputs["value"][0])
 
 
-@pytest.mark.parametrize("size", [1e3, 1e4])
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e30])
 def test_large_logits_do_not_overflow(size: float) -> None:
     csr = random_graph(20, 20, 200)
     inputs = {name: x.float().detach() for name, x in attention_inputs(csr).items()}
     inputs["query"] = inputs["query"] * size
-    ours, expected = attend(csr, **inputs), attend(csr, **inputs, backend="reference")
-    for mine, theirs in zip(ours, expected, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
+    out, lse = attend(csr, **inputs)
+    assert out.isfinite().all()
+    torch.testing.assert_close(lse, attend(csr, **inputs, backend="reference")[1], rtol=1e-5, atol=1e-3)
 
 
 def test_not_a_number_passes_through() -> None:

@@ -33,7 +33,7 @@ def attend(
     out, lse = query.new_empty(len(query), *value.shape[1:]), query.new_empty(query.shape[:2])
     edges = _edges(*graph)
     inputs = (*_matrices(query, key, value), _terms(query, *terms), _dropout(query, dropout, seed))
-    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2])
+    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2], terms[0] is not None)
     for_each_block(kernels.attend, edges.rowptr, _scratch(query), edges, *inputs, *_matrices(out, lse))
     return out, lse
 
@@ -56,7 +56,7 @@ def attend_backward(
     arrays = _terms(query, *terms)
     saved = _matrices(lse, delta, grad_out)
     inputs = (*_matrices(query, key, value), arrays, _dropout(query, dropout, seed), *saved)
-    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2])
+    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2], terms[0] is not None)
     scratch = _scratch(query)
     grad_query, grad_key, grad_value = (query.new_empty(tensor.shape) for tensor in (query, key, value))
     grad_bias = query.new_empty(arrays.bias.shape)
@@ -83,9 +83,11 @@ def attend_backward(
         *inputs,
         *_matrices(grad_key, grad_value, grad_bias),
     )
-    grad_vector, grad_relation_key, grad_relation_bias = (part.unflatten(0, (blocks, -1)).sum(0) for part in parts)
-    if terms[1] is not None:
-        grad_relation_key = grad_relation_key.view(terms[1].shape)
+    vector_sum, relation_key_sum, relation_bias_sum = (part.unflatten(0, (blocks, -1)).sum(0) for part in parts)
+    grad_vector, grad_relation_key, grad_bias, grad_relation_bias = (
+        query.new_empty(0) if term is None else gradient.view(term.shape)
+        for term, gradient in zip(terms, (vector_sum, relation_key_sum, grad_bias, relation_bias_sum), strict=True)
+    )
     return grad_query, grad_key, grad_value, grad_vector, grad_relation_key, grad_bias, grad_relation_bias
 
 

@@ -17,7 +17,7 @@ from graphrec.sparse.cpu.vector import AHEAD, add_leaky, add_scaled, dot, exp, i
 
 @inlined
 def receivers_backward(  # type: ignore[no-untyped-def]
-    heads, score_width, width, block, first_row, last_row, scratch,
+    heads, score_width, width, is_v2, block, first_row, last_row, scratch,
     edges, query, key, value, terms, dropout, lse, delta, grad_out,
     grad_query, grad_vector, grad_relation_key, grad_relation_bias,
 ):  # fmt: skip
@@ -29,7 +29,7 @@ def receivers_backward(  # type: ignore[no-untyped-def]
     one = np.uintp(1)
     rowptr, col, edge_type, _ = edges
     vector, relation_key, bias, relation_bias = terms
-    last_edge, is_v2 = np.uintp(len(col) - 1), len(vector) > 0
+    last_edge = np.uintp(len(col) - 1)
     moved, shift, score, gain = scratch.moved, scratch.shift, scratch.score, scratch.gain
     run, total = scratch.run, scratch.total
     for row in range(first_row, last_row):
@@ -43,7 +43,7 @@ def receivers_backward(  # type: ignore[no-untyped-def]
                 prefetch(key, ahead, heads * score_width)
                 prefetch(value, ahead, heads * width)
                 for head in range(heads):
-                    term = logit(moved, key, node, head, score_width, vector) + shift[head] - lse[row, head]
+                    term = logit(moved, key, node, head, score_width, vector, is_v2) + shift[head] - lse[row, head]
                     score[head, place] = term + bias[node, head] if len(bias) else term
                     pull = dot(grad_out, row, head * width, value, node, head * width, width)
                     scale = kept_scale(first + place, head, heads, dropout)
@@ -54,8 +54,8 @@ def receivers_backward(  # type: ignore[no-untyped-def]
             for place in range(length):
                 node = np.uintp(col[first + place])
                 for head in range(heads):
-                    add_slope(run, 0, gain[head, place], moved, key, node, head, score_width, vector)
-                    _add_vector(grad_vector, block, gain[head, place], moved, key, node, head, score_width)
+                    add_slope(run, 0, gain[head, place], moved, key, node, head, score_width, vector, is_v2)
+                    _add_vector(grad_vector, block, gain[head, place], moved, key, node, head, score_width, is_v2)
             relation = block * np.uintp(max(len(relation_key), len(relation_bias))) + kind
             _add_chunk(run, total, row, kind, relation, query, is_v2, relation_key, grad_query, grad_relation_key)
             if len(relation_bias):
@@ -66,7 +66,7 @@ def receivers_backward(  # type: ignore[no-untyped-def]
 
 @inlined
 def senders_backward(  # type: ignore[no-untyped-def]
-    heads, score_width, width, block, first_row, last_row, scratch,
+    heads, score_width, width, is_v2, block, first_row, last_row, scratch,
     edges, query, key, value, terms, dropout, lse, delta, grad_out,
     grad_key, grad_value, grad_bias,
 ):  # fmt: skip
@@ -93,7 +93,7 @@ def senders_backward(  # type: ignore[no-untyped-def]
                 prefetch(lse, ahead, heads)
                 prefetch(delta, ahead, heads)
                 for head in range(heads):
-                    term = logit(moved, query, node, head, score_width, vector)
+                    term = logit(moved, query, node, head, score_width, vector, is_v2)
                     term += shift[head] - lse[node, head]
                     score[head, place] = term + bias[row, head] if len(bias) else term
                     pull = dot(grad_out, node, head * width, value, row, head * width, width)
@@ -109,7 +109,7 @@ def senders_backward(  # type: ignore[no-untyped-def]
                     start = head * width
                     weight = score[head, place] * scale[head, place]
                     add_scaled(grad_value, row, start, weight, grad_out, node, start, width)
-                    add_slope(grad_key, row, gain[head, place], moved, query, node, head, score_width, vector)
+                    add_slope(grad_key, row, gain[head, place], moved, query, node, head, score_width, vector, is_v2)
             first += length
 
 
@@ -127,9 +127,9 @@ def _times_exp(gain, score, head, length):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _add_vector(grad_vector, block, gain, moved, key, node, head, width):  # type: ignore[no-untyped-def]
+def _add_vector(grad_vector, block, gain, moved, key, node, head, width, is_v2):  # type: ignore[no-untyped-def]
     """The vector's gradient, gain · leaky_relu(z), where the score has one."""
-    if len(grad_vector):
+    if is_v2:
         start, heads = head * width, np.uintp(key.shape[1]) // width
         add_leaky(grad_vector, block * heads + head, 0, gain, moved, 0, start, key, node, start, width)
 

@@ -57,6 +57,7 @@ class Scratch(NamedTuple):
     run: np.ndarray  # [1, H · Dq], a gradient being added up
     shift: np.ndarray  # [H]
     largest: np.ndarray  # [H], running maximum
+    before: np.ndarray  # [H], the same before this chunk
     total: np.ndarray  # [H]
     score: np.ndarray  # [H, CHUNK], logits, then weights
     gain: np.ndarray  # [H, CHUNK], gradients of the weights, then of the logits
@@ -64,7 +65,7 @@ class Scratch(NamedTuple):
 
     @classmethod
     def empty(cls, heads: int, score_width: int, dtype: np.dtype[Any]) -> Scratch:
-        rows, numbers = ((1, heads * score_width),) * 2, ((heads,),) * 3
+        rows, numbers = ((1, heads * score_width),) * 2, ((heads,),) * 4
         return cls(*(np.empty(shape, dtype) for shape in (*rows, *numbers, *((heads, CHUNK),) * 3)))
 
 
@@ -102,19 +103,19 @@ def take_relation(own, row, kind, adds_key, relation_key, relation_bias, moved, 
 
 
 @inlined
-def logit(moved, other, node, head, width, vector):  # type: ignore[no-untyped-def]
+def logit(moved, other, node, head, width, vector, is_v2):  # type: ignore[no-untyped-def]
     """s of one edge and head, from the prepared own side and the gathered other."""
     start = head * width
-    if len(vector) == 0:
+    if not is_v2:
         return dot(moved, 0, start, other, node, start, width)
     return leaky_dot(vector, head, 0, moved, 0, start, other, node, start, width)
 
 
 @inlined
-def add_slope(out, row, gain, moved, other, node, head, width, vector):  # type: ignore[no-untyped-def]
+def add_slope(out, row, gain, moved, other, node, head, width, vector, is_v2):  # type: ignore[no-untyped-def]
     """out[row] += gain · ∂s / ∂(moved + other) of one edge and head; for the dot score, gain · other."""
     start = head * width
-    if len(vector) == 0:
+    if not is_v2:
         add_scaled(out, row, start, gain, other, node, start, width)
     else:
         add_leaky_slope(out, row, start, gain, vector, head, 0, moved, 0, start, other, node, start, width)

@@ -26,41 +26,41 @@ class Passes(NamedTuple):
     senders: Any
 
 
-def passes(num_edges: int, heads: int, score_width: int, width: int) -> Passes:
+def passes(num_edges: int, heads: int, score_width: int, width: int, is_v2: bool) -> Passes:
     """The kernels for a graph of that many edges, H heads, score width Dq and value width D."""
-    return _for_shape(heads, score_width, width) if num_edges >= LARGE else _for_any()
+    return _for_shape(heads, score_width, width, is_v2) if num_edges >= LARGE else _for_any(is_v2)
 
 
 @lru_cache
-def _for_shape(heads: int, score_width: int, width: int) -> Passes:
+def _for_shape(heads: int, score_width: int, width: int, is_v2: bool) -> Passes:
     # variables that the functions below enclose are constants to the compiler
     H, Dq, D = np.uintp(heads), np.uintp(score_width), np.uintp(width)
 
     def attend(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
-        attend_rows(H, Dq, D, block, first, last, scratch, *arrays)
+        attend_rows(H, Dq, D, is_v2, block, first, last, scratch, *arrays)
 
     def receivers(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
-        receivers_backward(H, Dq, D, block, first, last, scratch, *arrays)
+        receivers_backward(H, Dq, D, is_v2, block, first, last, scratch, *arrays)
 
     def senders(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
-        senders_backward(H, Dq, D, block, first, last, scratch, *arrays)
+        senders_backward(H, Dq, D, is_v2, block, first, last, scratch, *arrays)
 
     return Passes(kernel(attend), kernel(receivers), kernel(senders))
 
 
 @lru_cache
-def _for_any() -> Passes:
+def _for_any(is_v2: bool) -> Passes:
     def attend(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
         H, Dq, D = _shape(scratch, arrays[3])
-        attend_rows(H, Dq, D, block, first, last, scratch, *arrays)
+        attend_rows(H, Dq, D, is_v2, block, first, last, scratch, *arrays)
 
     def receivers(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
         H, Dq, D = _shape(scratch, arrays[3])
-        receivers_backward(H, Dq, D, block, first, last, scratch, *arrays)
+        receivers_backward(H, Dq, D, is_v2, block, first, last, scratch, *arrays)
 
     def senders(block, first, last, scratch, *arrays):  # type: ignore[no-untyped-def]
         H, Dq, D = _shape(scratch, arrays[3])
-        senders_backward(H, Dq, D, block, first, last, scratch, *arrays)
+        senders_backward(H, Dq, D, is_v2, block, first, last, scratch, *arrays)
 
     return Passes(kernel(attend), kernel(receivers), kernel(senders))
 
