@@ -12,30 +12,16 @@ from graphrec.sparse.cpu.vector import AHEAD, add_scaled, exp, inlined, prefetch
 
 @inlined
 def attend_rows(  # type: ignore[no-untyped-def]
-    heads,
-    score_width,
-    width,
-    is_v2,
-    block,
-    first_row,
-    last_row,
-    scratch,
-    edges,
-    query,
-    key,
-    value,
-    terms,
-    dropout,
-    out,
-    lse,
-):
+    heads, score_width, width, is_v2, block, first_row, last_row, scratch,
+    edges, query, key, value, terms, dropout, out, lse,
+):  # fmt: skip
     """Write ``out`` [N, H · D] and ``lse`` [N, H] for a block of rows."""
     one = np.uintp(1)
     rowptr, col, edge_type, _ = edges
     vector, relation_key, bias, relation_bias = terms
     last_edge = np.uintp(len(col) - 1)
     moved, shift, score = scratch.moved, scratch.shift, scratch.score
-    largest, before, total = scratch.largest, scratch.before, scratch.total
+    peak, largest, total = scratch.peak, scratch.largest, scratch.total
     for row in range(first_row, last_row):
         out[row] = 0
         largest[:] = -np.inf
@@ -44,7 +30,7 @@ def attend_rows(  # type: ignore[no-untyped-def]
         while first < row_end:
             length, kind = chunk_length(first, row_end, edge_type)
             take_relation(query, row, kind, is_v2, relation_key, relation_bias, moved, shift)
-            before[:] = largest
+            peak[:] = -np.inf
             for place in range(length):
                 node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
                 prefetch(key, ahead, heads * score_width)
@@ -53,9 +39,9 @@ def attend_rows(  # type: ignore[no-untyped-def]
                     term = logit(moved, key, node, head, score_width, vector, is_v2) + shift[head]
                     term = term + bias[node, head] if len(bias) else term
                     score[head, place] = term
-                    largest[head] = max(largest[head], term)
+                    peak[head] = max(peak[head], term)
             for head in range(heads):
-                _weigh(score, head, length, before[head], largest[head], total, out, row)
+                _weigh(score, head, length, peak, largest, total, out, row)
             for place in range(length):
                 node = np.uintp(col[first + place])
                 for head in range(heads):
@@ -67,8 +53,10 @@ def attend_rows(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _weigh(score, head, length, before, highest, total, out, row):  # type: ignore[no-untyped-def]
+def _weigh(score, head, length, peak, largest, total, out, row):  # type: ignore[no-untyped-def]
     """Turn a chunk's logits into exp(logit − maximum); what earlier chunks left is scaled to the new maximum."""
+    before = largest[head]
+    highest = max(before, peak[head])
     center = highest if highest > -np.inf else score.dtype.type(0)  # a chunk may be masked by biases of −inf
     for tile in range(np.uintp(0), length, TILE):  # the last tile reaches beyond the chunk, into unused scratch
         for place in range(tile, tile + TILE):
@@ -82,7 +70,7 @@ def _weigh(score, head, length, before, highest, total, out, row):  # type: igno
         summed += total[head] * factor
         for place in range(head * width, (head + np.uintp(1)) * width):
             out[row, place] *= factor
-    total[head] = summed
+    largest[head], total[head] = highest, summed
 
 
 @inlined

@@ -56,8 +56,8 @@ class Scratch(NamedTuple):
     moved: np.ndarray  # [1, H · Dq], own side plus relation key
     run: np.ndarray  # [1, H · Dq], a gradient being added up
     shift: np.ndarray  # [H]
-    largest: np.ndarray  # [H], running maximum
-    before: np.ndarray  # [H], the same before this chunk
+    peak: np.ndarray  # [H], largest logit of a chunk
+    largest: np.ndarray  # [H], largest logit of a row so far
     total: np.ndarray  # [H]
     score: np.ndarray  # [H, CHUNK], logits, then weights
     gain: np.ndarray  # [H, CHUNK], gradients of the weights, then of the logits
