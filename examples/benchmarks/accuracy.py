@@ -2,7 +2,8 @@
 
     python examples/benchmarks/accuracy.py DATA --out runs/accuracy
 
-DATA holds a folder for each set (see datasets/README.md). A run that is finished is not trained again, so the script
+DATA holds a folder for each set (see datasets/README.md); the sets bookshop-1, bookshop-2, … are generated with that
+seed and trained as ``graphrec demo`` trains. A run that is finished is not trained again, so the script
 goes on where it was stopped. Each command is printed before it runs; the table goes to stdout, as Markdown.
 """
 
@@ -18,8 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from graphrec.cli.demo import TRAINING as DEMO
+
 HERE = Path(__file__).parent
 MODELS = ("lightgcn", "gat", "fused")
+SETS = ("ml-latest-small", "lastfm", "lastfm-kgcn", "amazon-beauty-kg")
 TRAINING = ["--refit", "--seed=1", "--epochs=100"]
 
 
@@ -33,6 +37,11 @@ def build_arguments(name: str, data: Path, work: Path) -> list[str]:
         run([sys.executable, str(HERE.parents[1] / "datasets" / "prepare_lastfm.py"), str(folder), str(work / name)])
         given = [f"--test={folder / 'test1.txt'}", "--header=user_id,item_id,weight", "--delimiter=tab"]
         return [str(folder / "data1.txt"), *given, f"--knowledge={work / name / 'knowledge.csv'}"]
+    if name.startswith("bookshop-"):
+        tables = work / name
+        run([sys.executable, "-m", "graphrec.data.synthetic", str(tables), "--seed", name.removeprefix("bookshop-")])
+        described = [f"--{table}={tables / table}.csv" for table in ("knowledge", "items", "users")]
+        return [str(tables / "interactions.csv"), *described, "--split=last"]
     return [str(folder)]
 
 
@@ -53,7 +62,8 @@ def judge(name: str, data: Path, out: Path) -> dict[str, Any]:
         if (folder / "config.toml").exists():
             run(["graphrec", "train", "--resume", "--out", str(folder)])
         else:
-            run(["graphrec", "train", str(graph), f"--model={model}", *TRAINING, "--out", str(folder)])
+            training = DEMO[1:] if name.startswith("bookshop-") else TRAINING
+            run(["graphrec", "train", str(graph), f"--model={model}", *training, "--out", str(folder)])
     return json.loads(run(["graphrec", "evaluate", *map(str, runs.values()), "--k=20", "--json"]))
 
 
@@ -67,9 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with a folder for each set")
     parser.add_argument("--out", type=Path, required=True, help="where graphs and runs go")
-    parser.add_argument(
-        "--sets", nargs="+", default=["ml-latest-small", "lastfm", "lastfm-kgcn", "amazon-beauty-kg"], metavar="SET"
-    )
+    parser.add_argument("--sets", nargs="+", default=SETS, metavar="SET")
     options = parser.parse_args()
     for name in options.sets:
         found = judge(name, options.data, options.out)

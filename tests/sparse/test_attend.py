@@ -90,6 +90,17 @@ def test_kernels_for_one_shape_agree(score: str, monkeypatch: pytest.MonkeyPatch
         assert_close(mine, theirs)
 
 
+@pytest.mark.parametrize("score", ["dot", "v2"])
+def test_more_relations_than_the_graph_has(score: str) -> None:
+    csr = random_graph(1000, 800, 20_000)  # several blocks, each with sums of its own
+    inputs = attention_inputs(csr, score=score)
+    inputs["relation_key"] = torch.randn(5, 2, 4, generator=generator(), dtype=torch.float64, requires_grad=True)
+    inputs["relation_bias"] = torch.randn(9, 2, generator=generator(), dtype=torch.float64, requires_grad=True)
+    ours, expected = (with_gradients(csr, inputs, score=score, backend=name) for name in ("cpu", "reference"))
+    for mine, theirs in zip(ours, expected, strict=True):
+        assert_close(mine, theirs)
+
+
 @pytest.mark.parametrize("given", [(), ("bias",), ("relation_key",), ("relation_bias",)])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_terms_are_optional(backend: str, given: tuple[str, ...]) -> None:

@@ -29,7 +29,7 @@ def attend_rows(  # type: ignore[no-untyped-def]
         first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
         while first < row_end:
             length, kind = chunk_length(first, row_end, edge_type)
-            take_relation(query, row, kind, is_v2, relation_key, relation_bias, moved, shift)
+            take_relation(query, row, kind, heads, score_width, is_v2, relation_key, relation_bias, moved, shift)
             peak[:] = -np.inf
             for place in range(length):
                 node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])

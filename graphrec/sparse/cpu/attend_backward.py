@@ -37,7 +37,7 @@ def receivers_backward(  # type: ignore[no-untyped-def]
         first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
         while first < row_end:
             length, kind = chunk_length(first, row_end, edge_type)
-            take_relation(query, row, kind, is_v2, relation_key, relation_bias, moved, shift)
+            take_relation(query, row, kind, heads, score_width, is_v2, relation_key, relation_bias, moved, shift)
             for place in range(length):
                 node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
                 prefetch(key, ahead, heads * score_width)
@@ -56,11 +56,11 @@ def receivers_backward(  # type: ignore[no-untyped-def]
                 for head in range(heads):
                     add_slope(run, 0, gain[head, place], moved, key, node, head, score_width, vector, is_v2)
                     _add_vector(grad_vector, block, gain[head, place], moved, key, node, head, score_width, is_v2)
-            relation = block * np.uintp(max(len(relation_key), len(relation_bias))) + kind
-            _add_chunk(run, total, row, kind, relation, query, is_v2, relation_key, grad_query, grad_relation_key)
+            _add_chunk(run, total, row, kind, block, query, is_v2, relation_key, grad_query, grad_relation_key)
             if len(relation_bias):
+                at = block * np.uintp(len(relation_bias)) + kind
                 for head in range(heads):
-                    grad_relation_bias[relation, head] += total[head]
+                    grad_relation_bias[at, head] += total[head]
             first += length
 
 
@@ -85,7 +85,7 @@ def senders_backward(  # type: ignore[no-untyped-def]
         first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
         while first < row_end:
             length, kind = chunk_length(first, row_end, edge_type)
-            take_relation(key, row, kind, True, relation_key, relation_bias, moved, shift)
+            take_relation(key, row, kind, heads, score_width, True, relation_key, relation_bias, moved, shift)
             for place in range(length):
                 node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
                 prefetch(query, ahead, heads * score_width)
@@ -136,7 +136,7 @@ def _add_vector(grad_vector, block, gain, moved, key, node, head, width, is_v2):
 
 @inlined
 def _add_chunk(  # type: ignore[no-untyped-def]
-    run, total, row, kind, relation, query, is_v2, relation_key, grad_query, grad_relation_key
+    run, total, row, kind, block, query, is_v2, relation_key, grad_query, grad_relation_key
 ):
     """Hand a chunk's sums to the query and the relation.
 
@@ -147,6 +147,7 @@ def _add_chunk(  # type: ignore[no-untyped-def]
     add_scaled(grad_query, row, 0, one, run, 0, 0, columns)
     if len(relation_key) == 0:
         return
+    relation = block * np.uintp(len(relation_key)) + kind
     if is_v2:
         add_scaled(grad_relation_key, relation, 0, one, run, 0, 0, columns)
         return

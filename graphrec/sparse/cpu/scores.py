@@ -28,7 +28,7 @@ class Edges(NamedTuple):
     rowptr: np.ndarray
     col: np.ndarray
     edge_type: np.ndarray  # [0]: all edges are of one type
-    number: np.ndarray  # of each edge in the CSR that the dropout hash counts; [0]: its place
+    number: np.ndarray  # on the transpose, each edge's number in the CSR, which the dropout hash counts; else [0]
 
 
 class Terms(NamedTuple):
@@ -83,14 +83,14 @@ def chunk_length(first, row_end, edge_type):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def take_relation(own, row, kind, adds_key, relation_key, relation_bias, moved, shift):  # type: ignore[no-untyped-def]
+def take_relation(  # type: ignore[no-untyped-def]
+    own, row, kind, heads, width, adds_key, relation_key, relation_bias, moved, shift
+):
     """Prepare for the edges of one row and type: ``moved`` [1, H · Dq] is own + r, ``shift`` [H] what all logits share.
 
     Without ``adds_key``, for the dot score on the queries' side, ⟨q, k + r⟩ = ⟨q, k⟩ + ⟨q, r⟩: r goes into ``shift``.
     """
-    one, columns = own.dtype.type(1), np.uintp(own.shape[1])
-    heads = np.uintp(len(shift))
-    width = columns // heads
+    one, columns = own.dtype.type(1), heads * width
     has_key = len(relation_key) > 0
     moved[0] = 0
     add_scaled(moved, 0, 0, one, own, row, 0, columns)

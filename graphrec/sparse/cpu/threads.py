@@ -38,9 +38,8 @@ def for_each_block(
     """
     bounds = np.empty(num_blocks(rowptr) + 1, np.uint64)
     _cut(rowptr, bounds)
-    blocks = iter(
-        zip(np.arange(len(bounds), dtype=np.uint64), bounds[:-1], bounds[1:], strict=False)
-    )  # each thread takes the next one
+    numbers = np.arange(len(bounds) - 1, dtype=np.uint64)
+    blocks = iter(list(zip(numbers, bounds[:-1], bounds[1:], strict=True)))  # each thread takes the next one
 
     def work() -> None:
         space = scratch()
