@@ -12,6 +12,7 @@ Names are imported when first used, so that reading tables never waits for torch
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from graphrec.recommender import Recommender, load, train
 
 __version__ = "0.1.0"
+
+# OpenMP reads this when torch is loaded: idle threads then sleep. Spinning, they take the cores that graphrec's own
+# threads and other programs need; a training step on a busy machine took six times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = [
     "Dataset",

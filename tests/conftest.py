@@ -11,7 +11,6 @@ from hypothesis import settings
 # Read by torch and numba when they are first imported, which is after this file; the same count for both.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "2")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads sleep, so that other programs can run
 
 settings.register_profile("graphrec", derandomize=True, deadline=None)
 settings.load_profile("graphrec")

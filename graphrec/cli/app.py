@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -47,6 +46,4 @@ def _options(
 
 def main() -> None:
     """The console script."""
-    # Read by OpenMP when torch is loaded: idle threads sleep. Spinning, they make a shared machine six times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="graphrec")
