@@ -15,7 +15,15 @@ from graphrec.errors import DataError
 MARK = ".graphrec-demo"  # stands in folders that a demo made, and may therefore make anew
 PARTS = ("tables", "graph", "run")
 SOMEONE = "alice"
-TRAINING = ("--model=gat", "--epochs=40", "--batch-size=256", "--learning-rate=0.005", "--l2=0.01", "--seed=1")
+TRAINING = (
+    "--model=gat",
+    "--epochs=40",
+    "--batch-size=256",
+    "--learning-rate=0.005",
+    "--l2=0.01",
+    "--seed=1",
+    "--refit",
+)
 
 
 def demo(
