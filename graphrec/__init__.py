@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # OpenMP reads this when torch is loaded: idle threads then sleep. Spinning, they take the cores that graphrec's own
-# threads and other programs need; a training step on a busy machine took six times as long.
+# threads and other programs need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = [
