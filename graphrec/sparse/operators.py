@@ -6,6 +6,7 @@ additive is v2 on one number per node and head, made before the edges are touche
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from graphrec.sparse import cpu
 from graphrec.sparse.csr import CSR
+from graphrec.sparse.terms import Terms
 
 
 def spmm(csr: CSR, turned: CSR | None, x: Tensor) -> Tensor:
@@ -22,31 +24,26 @@ def spmm(csr: CSR, turned: CSR | None, x: Tensor) -> Tensor:
 
 
 def attend(
-    csr: CSR,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    score: str,
-    vector: Tensor | None,
-    relation_key: Tensor | None,
-    bias: Tensor | None,
-    relation_bias: Tensor | None,
-    dropout: float,
-    seed: int,
+    csr: CSR, query: Tensor, key: Tensor, value: Tensor, terms: Terms, *, score: str, dropout: float, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Attention with a backward pass through the transpose; arguments as ``graphrec.sparse.attend``."""
     if score == "additive":
-        assert vector is not None
-        query, key = (query * vector).sum(-1, keepdim=True), (key * vector).sum(-1, keepdim=True)
-        relation_key = None if relation_key is None else (relation_key * vector).sum(-1, keepdim=True)
-        vector = vector.new_ones(len(vector), 1)
+        query, key, terms = _in_one_number(query, key, terms)
     turned: tuple[Tensor | None, ...] = (None, None, None, None)
-    terms = (query, key, value, vector, relation_key, bias, relation_bias)
-    if torch.is_grad_enabled() and any(term is not None and term.requires_grad for term in terms):
+    if torch.is_grad_enabled() and any(term is not None and term.requires_grad for term in (query, key, value, *terms)):
         other, permutation = csr.transpose
         turned = (other.rowptr, other.col, other.edge_type, permutation)
-    return torch.ops.graphrec.attend(*terms, csr.rowptr, csr.col, csr.edge_type, *turned, dropout, seed)
+    graph = (csr.rowptr, csr.col, csr.edge_type)
+    return torch.ops.graphrec.attend(query, key, value, *terms, *graph, *turned, dropout, seed)
+
+
+def _in_one_number(query: Tensor, key: Tensor, terms: Terms) -> tuple[Tensor, Tensor, Terms]:
+    """The additive score as v2: ⟨vector, q + k + r⟩ is a sum of one number each."""
+    vector, relation_key = terms.vector, terms.relation_key
+    assert vector is not None
+    query, key = (query * vector).sum(-1, keepdim=True), (key * vector).sum(-1, keepdim=True)
+    relation_key = None if relation_key is None else (relation_key * vector).sum(-1, keepdim=True)
+    return query, key, terms._replace(vector=vector.new_ones(len(vector), 1), relation_key=relation_key)
 
 
 @torch.library.custom_op("graphrec::spmm", mutates_args=(), device_types="cpu")
@@ -93,6 +90,7 @@ def _attend(
     key: Tensor,
     value: Tensor,
     vector: Tensor | None,
+    scale: Tensor | None,
     relation_key: Tensor | None,
     bias: Tensor | None,
     relation_bias: Tensor | None,
@@ -106,7 +104,7 @@ def _attend(
     dropout: float,
     seed: int,
 ) -> tuple[Tensor, Tensor]:
-    terms = (vector, relation_key, bias, relation_bias)
+    terms = Terms(vector, scale, relation_key, bias, relation_bias)
     return cpu.attend((rowptr, col, edge_type), query, key, value, terms, dropout, seed)
 
 
@@ -125,6 +123,7 @@ def _attend_backward(
     key: Tensor,
     value: Tensor,
     vector: Tensor | None,
+    scale: Tensor | None,
     relation_key: Tensor | None,
     bias: Tensor | None,
     relation_bias: Tensor | None,
@@ -137,20 +136,18 @@ def _attend_backward(
     permutation: Tensor,
     dropout: float,
     seed: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    delta = (grad_out * out).sum(-1) - grad_lse
-    turned = (turned_rowptr, turned_col, turned_type, permutation)
-    terms = (vector, relation_key, bias, relation_bias)
-    return cpu.attend_backward(
-        (rowptr, col, edge_type), turned, query, key, value, terms, dropout, seed, grad_out, lse, delta
-    )
+    needed: Sequence[bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    graph, turned = (rowptr, col, edge_type), (turned_rowptr, turned_col, turned_type, permutation)
+    terms = Terms(vector, scale, relation_key, bias, relation_bias)
+    options = (dropout, seed, grad_out, grad_lse, out, lse, needed)
+    return cpu.attend_backward(graph, turned, query, key, value, terms, *options)  # type: ignore[return-value]
 
 
 @_attend_backward.register_fake
-def _attend_backward_fake(
-    grad_out: Tensor, grad_lse: Tensor, out: Tensor, lse: Tensor, *inputs: Any
-) -> tuple[Tensor, ...]:
-    return tuple(out.new_empty(0 if term is None else term.shape) for term in inputs[:7])
+def _attend_backward_fake(grad_out: Tensor, grad_lse: Tensor, out: Tensor, lse: Tensor, *inputs: Any) -> Any:
+    given = zip(inputs[:8], inputs[-1], strict=True)
+    return tuple(out.new_empty(term.shape if need and term is not None else 0) for term, need in given)
 
 
 def _attend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -159,9 +156,9 @@ def _attend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
 
 
 def _attend_backward_pass(ctx: Any, grad_out: Tensor, grad_lse: Tensor) -> tuple[Tensor | None, ...]:
-    gradients = torch.ops.graphrec.attend_backward(grad_out, grad_lse, *ctx.saved_tensors, *ctx.options)
-    given = [term is not None for term in ctx.saved_tensors[2:9]]
-    return *(gradient if there else None for gradient, there in zip(gradients, given, strict=True)), *[None] * 9
+    needed = list(ctx.needs_input_grad[:8])
+    gradients = torch.ops.graphrec.attend_backward(grad_out, grad_lse, *ctx.saved_tensors, *ctx.options, needed)
+    return *(gradient if need else None for gradient, need in zip(gradients, needed, strict=True)), *[None] * 9
 
 
 _attend.register_autograd(_attend_backward_pass, setup_context=_attend_context)

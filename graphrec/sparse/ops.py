@@ -13,6 +13,7 @@ from torch import Tensor
 from graphrec.errors import UsageError, nearest
 from graphrec.sparse import operators, reference, scatter
 from graphrec.sparse.csr import CSR
+from graphrec.sparse.terms import Terms
 
 SCORES = ("dot", "additive", "v2")
 BACKENDS = ("cpu", "cuda", "reference", "scatter")
@@ -82,6 +83,7 @@ def attend(
     *,
     score: str = "dot",
     vector: Tensor | None = None,
+    scale: Tensor | None = None,
     relation_key: Tensor | None = None,
     bias: Tensor | None = None,
     relation_bias: Tensor | None = None,
@@ -93,7 +95,7 @@ def attend(
 
     The logit of an edge of type t is s + bias_j + relation_bias_t, per head, where
 
-        dot:       s = ⟨q_i, k_j + r_t⟩                                    (Vaswani et al. 2017 without the 1/√Dq)
+        dot:       s = scale ⟨q_i, k_j⟩ + ⟨q_i, r_t⟩                       (Vaswani et al. 2017, scale for 1/√Dq)
         additive:  s = leaky_relu(⟨vector, q_i + k_j + r_t⟩, 0.2)          (GAT, Veličković et al. 2018, eq. 3)
         v2:        s = ⟨vector, leaky_relu(q_i + k_j + r_t, 0.2)⟩          (GATv2, Brody et al. 2022, eq. 7)
 
@@ -105,6 +107,7 @@ def attend(
         query: float [N, H, Dq]; key: float [M, H, Dq]; value: float [M, H, D].
         score: ``dot``, ``additive`` or ``v2``.
         vector: float [H, Dq], for ``additive`` and ``v2`` only.
+        scale: float [H], for ``dot`` only; None counts as 1.
         relation_key: float [R, H, Dq]; relation_bias: float [R, H]; both need edge types below R.
         bias: float [M, H].
         dropout: in [0, 1).
@@ -122,8 +125,8 @@ def attend(
     >>> out.item(), lse.exp().item()
     (2.0, 2.0)
     """
-    terms = {"vector": vector, "relation_key": relation_key, "bias": bias, "relation_bias": relation_bias}
-    _check_terms(csr, query, key, score, **terms)
+    terms = Terms(vector, scale, relation_key, bias, relation_bias)
+    _check_terms(csr, query, key, score, terms)
     _check_shape("value", value, (csr.num_cols, query.shape[1], None))
     _check_alike(csr, query=query, value=value)
     if not 0 <= dropout < 1:
@@ -132,10 +135,10 @@ def attend(
     if name == "cuda":
         raise UsageError("the cuda backend has spmm alone", "use backend='reference'")
     if name == "reference":
-        return reference.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
+        return reference.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
     if name == "scatter":
-        return scatter.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
-    return operators.attend(csr, query, key, value, score=score, dropout=dropout, seed=seed, **terms)
+        return scatter.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
+    return operators.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
 
 
 def edge_attention(
@@ -145,6 +148,7 @@ def edge_attention(
     *,
     score: str = "dot",
     vector: Tensor | None = None,
+    scale: Tensor | None = None,
     relation_key: Tensor | None = None,
     bias: Tensor | None = None,
     relation_bias: Tensor | None = None,
@@ -154,7 +158,7 @@ def edge_attention(
     """The attention weights α of chosen edges, before dropout, from ``attend``'s log-sum-exp.
 
     Args:
-        csr, query, key, score, vector, relation_key, bias, relation_bias: as given to ``attend``.
+        csr, query, key, score, vector, scale, relation_key, bias, relation_bias: as given to ``attend``.
         lse: float [N, H], as ``attend`` returned it.
         edges: int64 [n], edge numbers.
 
@@ -164,16 +168,16 @@ def edge_attention(
     Raises:
         UsageError: as ``attend``, or an edge number out of range.
     """
-    terms = {"vector": vector, "relation_key": relation_key, "bias": bias, "relation_bias": relation_bias}
-    _check_terms(csr, query, key, score, **terms)
+    terms = Terms(vector, scale, relation_key, bias, relation_bias)
+    _check_terms(csr, query, key, score, terms)
     _check_shape("lse", lse, query.shape[:2])
     if len(edges) and not (int(edges.min()) >= 0 and int(edges.max()) < csr.num_edges):
         raise UsageError(f"edges must lie in [0, {csr.num_edges})")
     row = torch.searchsorted(csr.rowptr, edges, right=True) - 1
     col = csr.col[edges].long()
-    terms["bias"] = None if bias is None else bias[col]
+    terms = terms._replace(bias=None if bias is None else bias[col])
     edge_type = None if csr.edge_type is None else csr.edge_type[edges]
-    logit = reference.edge_logits(query[row], key[col], edge_type, score=score, **terms)
+    logit = reference.edge_logits(query[row], key[col], edge_type, terms, score=score)
     return (logit - lse[row]).exp()
 
 
@@ -217,31 +221,24 @@ def _known(name: str) -> str:
     return name
 
 
-def _check_terms(
-    csr: CSR,
-    query: Tensor,
-    key: Tensor,
-    score: str,
-    vector: Tensor | None,
-    relation_key: Tensor | None,
-    bias: Tensor | None,
-    relation_bias: Tensor | None,
-) -> None:
+def _check_terms(csr: CSR, query: Tensor, key: Tensor, score: str, terms: Terms) -> None:
     if score not in SCORES:
         raise UsageError(f"unknown score {score!r}; there are {', '.join(SCORES)}", nearest(score, SCORES))
-    if (vector is None) != (score == "dot"):
+    if (terms.vector is None) != (score == "dot"):
         raise UsageError(f"score {score!r} {'takes no' if score == 'dot' else 'needs a'} vector")
+    if terms.scale is not None and score != "dot":
+        raise UsageError(f"score {score!r} takes no scale")
     _check_shape("query", query, (csr.num_rows, None, None))
     _, heads, width = query.shape
     _check_shape("key", key, (csr.num_cols, heads, width))
-    given = {"vector": vector, "relation_key": relation_key, "bias": bias, "relation_bias": relation_bias}
     shapes = {
         "vector": (heads, width),
+        "scale": (heads,),
         "relation_key": (None, heads, width),
         "bias": (csr.num_cols, heads),
         "relation_bias": (None, heads),
     }
-    present = {name: tensor for name, tensor in given.items() if tensor is not None}
+    present = {name: tensor for name, tensor in terms._asdict().items() if tensor is not None}
     for name, tensor in present.items():
         _check_shape(name, tensor, shapes[name])
     _check_alike(csr, query=query, key=key, **present)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from graphrec.sparse.csr import CSR
+from graphrec.sparse.terms import Terms
 
 SLOPE = 0.2  # of the leaky ReLU, as in GAT (Veličković et al. 2018, §2.1)
 
@@ -27,31 +28,12 @@ def spmm(csr: CSR, x: Tensor) -> Tensor:
 
 
 def attend(
-    csr: CSR,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    score: str,
-    vector: Tensor | None,
-    relation_key: Tensor | None,
-    bias: Tensor | None,
-    relation_bias: Tensor | None,
-    dropout: float,
-    seed: int,
+    csr: CSR, query: Tensor, key: Tensor, value: Tensor, terms: Terms, *, score: str, dropout: float, seed: int
 ) -> tuple[Tensor, Tensor]:
     """out_i = Σ_e m_e softmax_e(logit_e) value_j; see ``graphrec.sparse.attend``."""
     row, col = csr.row_index(), csr.col.long()
-    logit = edge_logits(
-        query[row],
-        key[col],
-        csr.edge_type,
-        score=score,
-        vector=vector,
-        relation_key=relation_key,
-        bias=None if bias is None else bias[col],
-        relation_bias=relation_bias,
-    )
+    of_edges = terms._replace(bias=None if terms.bias is None else terms.bias[col])
+    logit = edge_logits(query[row], key[col], csr.edge_type, of_edges, score=score)
     lse = segment_logsumexp(csr, logit)
     weight = (logit - lse[row]).exp()
     if dropout > 0:
@@ -61,40 +43,32 @@ def attend(
     return segment_sum(csr, weight[:, :, None] * value[col]), lse
 
 
-def edge_logits(
-    query: Tensor,
-    key: Tensor,
-    edge_type: Tensor | None,
-    *,
-    score: str,
-    vector: Tensor | None,
-    relation_key: Tensor | None,
-    bias: Tensor | None,
-    relation_bias: Tensor | None,
-) -> Tensor:
+def edge_logits(query: Tensor, key: Tensor, edge_type: Tensor | None, terms: Terms, *, score: str) -> Tensor:
     """The logit of each edge and head, from the vectors at its two ends.
 
     Args:
         query, key: float [E, H, Dq], of each edge's receiver and sender.
         edge_type: int32 [E] or None.
-        bias: float [E, H], of each edge's sender, or None.
+        terms: the bias is float [E, H], of each edge's sender.
 
     Returns:
         float [E, H].
     """
     kind = None if edge_type is None else edge_type.long()
-    if relation_key is not None:
-        key = key + relation_key[kind]
-    if vector is None:
+    if terms.scale is not None:
+        key = key * terms.scale[:, None]
+    if terms.relation_key is not None:
+        key = key + terms.relation_key[kind]
+    if terms.vector is None:
         logit = (query * key).sum(-1)
     elif score == "additive":
-        logit = leaky_relu(((query + key) * vector).sum(-1), SLOPE)
+        logit = leaky_relu(((query + key) * terms.vector).sum(-1), SLOPE)
     else:
-        logit = (leaky_relu(query + key, SLOPE) * vector).sum(-1)
-    if bias is not None:
-        logit = logit + bias
-    if relation_bias is not None:
-        logit = logit + relation_bias[kind]
+        logit = (leaky_relu(query + key, SLOPE) * terms.vector).sum(-1)
+    if terms.bias is not None:
+        logit = logit + terms.bias
+    if terms.relation_bias is not None:
+        logit = logit + terms.relation_bias[kind]
     return logit
 
 

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from graphrec.errors import MissingExtraError
 from graphrec.sparse.csr import CSR
 from graphrec.sparse.reference import edge_logits, keep_mask
+from graphrec.sparse.terms import Terms
 
 BLOCK_BYTES = 256 * 2**20
 
@@ -52,18 +53,7 @@ def spmm(csr: CSR, x: Tensor) -> Tensor:
 
 
 def attend(
-    csr: CSR,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    score: str,
-    vector: Tensor | None,
-    relation_key: Tensor | None,
-    bias: Tensor | None,
-    relation_bias: Tensor | None,
-    dropout: float,
-    seed: int,
+    csr: CSR, query: Tensor, key: Tensor, value: Tensor, terms: Terms, *, score: str, dropout: float, seed: int
 ) -> tuple[Tensor, Tensor]:
     """As ``reference.attend``."""
     segment_csr, gather_csr = torch_scatter().segment_csr, torch_scatter().gather_csr
@@ -72,18 +62,12 @@ def attend(
     def attended(
         block: slice, edges: slice, query: Tensor, key: Tensor, value: Tensor, *terms: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        vector, relation_key, bias, relation_bias = terms
+        of_edges = Terms(*terms)
         col, pointers = csr.col[edges].long(), _pointers(csr, block, edges)
-        logit = edge_logits(
-            query[row[edges]],
-            key[col],
-            None if csr.edge_type is None else csr.edge_type[edges],
-            score=score,
-            vector=vector,
-            relation_key=relation_key,
-            bias=None if bias is None else bias[col],
-            relation_bias=relation_bias,
-        )
+        if of_edges.bias is not None:
+            of_edges = of_edges._replace(bias=of_edges.bias[col])
+        kind = None if csr.edge_type is None else csr.edge_type[edges]
+        logit = edge_logits(query[row[edges]], key[col], kind, of_edges, score=score)
         largest = segment_csr(logit.detach(), pointers, reduce="max")
         weight = (logit - gather_csr(largest, pointers)).exp()
         total = segment_csr(weight, pointers, reduce="sum")
@@ -94,12 +78,11 @@ def attend(
         out = segment_csr(weight[:, :, None] * value[col], pointers, reduce="sum")
         return out, total.log() + largest
 
-    tensors = (query, key, value, vector, relation_key, bias, relation_bias)
     heads = query.shape[1]
     numbers = heads * (5 * query.shape[2] + 2 * value.shape[2] + 8)  # of an edge, all intermediate results together
     blocks = _row_blocks(csr, numbers * query.element_size())
     results = [
-        checkpoint(attended, block, edges, *tensors, use_reentrant=False, preserve_rng_state=False)
+        checkpoint(attended, block, edges, query, key, value, *terms, use_reentrant=False, preserve_rng_state=False)
         for block, edges in blocks
     ]
     out, lse = zip(*results, strict=True)

@@ -76,7 +76,9 @@ def attention_inputs(
         "value": draw(csr.num_cols, heads, width),
         "bias": draw(csr.num_cols, heads),
     }
-    if score != "dot":
+    if score == "dot":
+        inputs["scale"] = draw(heads)
+    else:
         inputs["vector"] = draw(heads, score_width)
     if relations:
         inputs["relation_key"] = draw(csr.num_types, heads, score_width)

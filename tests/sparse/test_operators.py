@@ -17,6 +17,7 @@ from graphrec.sparse import CSR, attend, available_backends, scatter, set_backen
 from graphrec.sparse.cpu.shapes import passes
 from graphrec.sparse.cpu.threads import for_each_block, num_blocks
 from graphrec.sparse.cpu.vector import _sources
+from graphrec.sparse.terms import Terms
 from tests.sparse.graphs import attention_inputs, five_nodes, generator, random_graph
 
 
@@ -32,7 +33,7 @@ def test_opcheck_attend(score: str) -> None:
     csr = five_nodes()
     inputs = attention_inputs(csr, score=score)
     turned, permutation = csr.transpose
-    terms = [inputs.get(name) for name in ("query", "key", "value", "vector", "relation_key", "bias", "relation_bias")]
+    terms = [inputs.get(name) for name in ("query", "key", "value", *Terms._fields)]
     graph = [csr.rowptr, csr.col, csr.edge_type]
     back = [turned.rowptr, turned.col, turned.edge_type, permutation]
     torch.library.opcheck(torch.ops.graphrec.attend.default, (*terms, *graph, *back, 0.2, 5))
@@ -40,7 +41,8 @@ def test_opcheck_attend(score: str) -> None:
     out, lse = torch.zeros(5, 2, 3, dtype=torch.float64), torch.zeros(5, 2, dtype=torch.float64)
     given = [None if term is None else term.detach() for term in terms]
     arguments = (out + 1, lse + 1, out, lse, *given, *graph, *back, 0.2, 5)
-    torch.library.opcheck(torch.ops.graphrec.attend_backward.default, arguments)
+    for needed in ([True] * 8, [number % 2 == 0 for number in range(8)]):
+        torch.library.opcheck(torch.ops.graphrec.attend_backward.default, (*arguments, needed))
 
 
 @pytest.mark.parametrize("valued", [True, False])

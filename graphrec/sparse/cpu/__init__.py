@@ -1,94 +1,109 @@
 """Compiled kernels for CPU tensors, float32 and float64; called by ``graphrec.sparse.operators`` alone.
 
-A graph is a tuple (rowptr, col, edge_type), its transpose one more, the permutation; terms are (vector, relation_key,
-bias, relation_bias), each a tensor or None. Kernels see arrays: heads side by side in matrices, no rows for None.
+A graph is a tuple (rowptr, col, edge_type), its transpose one more, the permutation. Kernels see arrays: heads side by
+side in matrices, no rows for None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.sparse.cpu.scores import Dropout, Edges, Scratch, Terms
+from graphrec.sparse.cpu import scores
+from graphrec.sparse.cpu.scores import Dropout, Edges, Scratch
 from graphrec.sparse.cpu.shapes import passes
 from graphrec.sparse.cpu.spmm import spmm
 from graphrec.sparse.cpu.threads import for_each_block, num_blocks
 from graphrec.sparse.reference import dropout_constants
+from graphrec.sparse.terms import Terms
 
 __all__ = ["attend", "attend_backward", "spmm"]
 
-
 Graph = tuple[Tensor, Tensor, Tensor | None]
-Optional = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+Transpose = tuple[Tensor, Tensor, Tensor | None, Tensor]
 
 
 def attend(
-    graph: Graph, query: Tensor, key: Tensor, value: Tensor, terms: Optional, dropout: float, seed: int
+    graph: Graph, query: Tensor, key: Tensor, value: Tensor, terms: Terms, dropout: float, seed: int
 ) -> tuple[Tensor, Tensor]:
     """The forward pass: ``out`` [N, H, D] and ``lse`` [N, H]; the v2 score with a vector, dot without."""
     out, lse = query.new_empty(len(query), *value.shape[1:]), query.new_empty(query.shape[:2])
     edges = _edges(*graph)
-    inputs = (*_matrices(query, key, value), _terms(query, *terms), _dropout(query, dropout, seed))
-    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2], terms[0] is not None)
+    inputs = (*_matrices(query, key, value), _terms(query, terms), _dropout(query, dropout, seed))
+    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2], terms.vector is not None)
     for_each_block(kernels.attend, edges.rowptr, _scratch(query), edges, *inputs, *_matrices(out, lse))
     return out, lse
 
 
 def attend_backward(
     graph: Graph,
-    turned: tuple[Tensor, Tensor, Tensor | None, Tensor],
+    turned: Transpose,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    terms: Optional,
+    terms: Terms,
     dropout: float,
     seed: int,
     grad_out: Tensor,
+    grad_lse: Tensor,
+    out: Tensor,
     lse: Tensor,
-    delta: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of query, key, value, vector, relation_key, bias, relation_bias; empty for what was not given."""
+    needed: Sequence[bool],
+) -> tuple[Tensor, ...]:
+    """Gradients of query, key, value and the five terms, in that order; empty where not ``needed``."""
     edges, turned_edges = _edges(*graph), _edges(*turned)
-    arrays = _terms(query, *terms)
-    saved = _matrices(lse, delta, grad_out)
-    inputs = (*_matrices(query, key, value), arrays, _dropout(query, dropout, seed), *saved)
-    kernels = passes(len(edges.col), *query.shape[1:], value.shape[2], terms[0] is not None)
-    scratch = _scratch(query)
-    grad_query, grad_key, grad_value = (query.new_empty(tensor.shape) for tensor in (query, key, value))
-    grad_bias = query.new_empty(arrays.bias.shape)
-    # what all rows share is added up block by block, then in the order of the blocks
-    blocks = num_blocks(edges.rowptr)
-    parts = [
-        query.new_zeros(blocks * len(array), array.shape[1])
-        for array in (arrays.vector, arrays.relation_key, arrays.relation_bias)
-    ]
-    for_each_block(
-        kernels.receivers,
-        edges.rowptr,
-        scratch,
-        edges,
-        *inputs,
-        *_matrices(grad_query),
-        *(part.numpy() for part in parts),
+    heads, score_width, width = *query.shape[1:], value.shape[2]
+    kernels = passes(len(edges.col), heads, score_width, width, terms.vector is not None)
+    queries, keys, values, gradient = _matrices(query, key, value, grad_out)
+    arrays, scratch = _terms(query, terms), _scratch(query)
+
+    saved = np.empty((len(query), 2 * heads), queries.dtype)
+    for_each_block(kernels.softmax, edges.rowptr, tuple, *_matrices(out, grad_out, grad_lse, lse), saved)
+
+    # a gradient without rows is not computed; the values' always is
+    grad_query, grad_key = (
+        query.new_empty(len(tensor) * need, *tensor.shape[1:])
+        for tensor, need in zip((query, key), needed, strict=False)
     )
-    for_each_block(
-        kernels.senders,
-        turned_edges.rowptr,
-        scratch,
-        turned_edges,
-        *inputs,
-        *_matrices(grad_key, grad_value, grad_bias),
+    grad_value, grad_logit = torch.empty_like(value), query.new_empty(len(edges.col) * needed[0], heads)
+    blocks = num_blocks(turned_edges.rowptr)
+    parts = _parts(arrays, needed[3:], blocks)
+    inputs = (queries, keys, values, arrays, _dropout(query, dropout, seed), saved, gradient)
+    outputs = (*_matrices(grad_key, grad_value, grad_logit), parts)
+    for_each_block(kernels.senders, turned_edges.rowptr, scratch, turned_edges, *inputs, *outputs)
+    if needed[0]:
+        inputs = (queries, keys, arrays, *_matrices(grad_logit, grad_query))
+        for_each_block(kernels.queries, edges.rowptr, scratch, edges, *inputs)
+    grads = (grad_query, grad_key, grad_value, *_sums(terms, parts, blocks))
+    given = (True, True, True, *(term is not None for term in terms))
+    return tuple(
+        grad if need and there else query.new_empty(0) for grad, need, there in zip(grads, needed, given, strict=True)
     )
-    vector_sum, relation_key_sum, relation_bias_sum = (part.unflatten(0, (blocks, -1)).sum(0) for part in parts)
-    grad_vector, grad_relation_key, grad_bias, grad_relation_bias = (
-        query.new_empty(0) if term is None else gradient.view(term.shape)
-        for term, gradient in zip(terms, (vector_sum, relation_key_sum, grad_bias, relation_bias_sum), strict=True)
+
+
+def _parts(arrays: scores.Terms, needed: Sequence[bool], blocks: int) -> scores.Terms:
+    """Where the terms' gradients go: the bias has a row a sender, the others are added up in a part for each block."""
+    rows = {"bias": len(arrays.bias)}
+    wanted = zip(arrays._asdict().items(), needed, strict=True)
+    return scores.Terms(
+        *(
+            np.zeros((need * rows.get(name, blocks * len(array)), array.shape[1]), array.dtype)
+            for (name, array), need in wanted
+        )
     )
-    return grad_query, grad_key, grad_value, grad_vector, grad_relation_key, grad_bias, grad_relation_bias
+
+
+def _sums(terms: Terms, parts: scores.Terms, blocks: int) -> Iterator[Tensor]:
+    """The terms' gradients, in the terms' shapes."""
+    for name, term in terms._asdict().items():
+        part = torch.from_numpy(getattr(parts, name))
+        if term is not None and len(part):
+            part = (part if name == "bias" else part.unflatten(0, (blocks, -1)).sum(0)).view(term.shape)
+        yield part
 
 
 def _matrices(*tensors: Tensor) -> list[np.ndarray]:
@@ -102,8 +117,10 @@ def _edges(rowptr: Tensor, col: Tensor, edge_type: Tensor | None, permutation: T
     return Edges(rowptr.numpy(), col.numpy(), kind.numpy(), number.numpy())
 
 
-def _terms(query: Tensor, *terms: Tensor | None) -> Terms:
-    return Terms(*_matrices(*(query.new_empty(0, 0) if term is None else term for term in terms)))
+def _terms(query: Tensor, terms: Terms) -> scores.Terms:
+    """The terms as matrices, the scale in one row; without rows what is not given."""
+    given = terms._replace(scale=None if terms.scale is None else terms.scale[None])
+    return scores.Terms(*_matrices(*(query.new_empty(0, 1) if term is None else term for term in given)))
 
 
 def _scratch(query: Tensor) -> Callable[[], Scratch]:

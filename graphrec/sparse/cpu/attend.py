@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 
-from graphrec.sparse.cpu.scores import TILE, chunk_length, kept_scale, logit, take_relation
-from graphrec.sparse.cpu.vector import AHEAD, add_scaled, exp, inlined, prefetch
+from graphrec.sparse.cpu.chunks import largest_of, weigh
+from graphrec.sparse.cpu.gather import gather_add, gather_column
+from graphrec.sparse.cpu.scores import ahead_of, chunk_length, kept_scale, meet_keys, scores_of, take_nodes
+from graphrec.sparse.cpu.vector import inlined, prefetch
 
 
 @inlined
@@ -17,56 +19,43 @@ def attend_rows(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write ``out`` [N, H · D] and ``lse`` [N, H] for a block of rows."""
     one = np.uintp(1)
-    rowptr, col, edge_type, _ = edges
-    vector, relation_key, bias, relation_bias = terms
-    last_edge = np.uintp(len(col) - 1)
-    moved, shift, score = scratch.moved, scratch.shift, scratch.score
-    peak, largest, total = scratch.peak, scratch.largest, scratch.total
+    rowptr, col, bias, node = edges.rowptr, edges.col, terms.bias, scratch.node
+    moved, shift, score, largest, total = scratch.moved, scratch.shift, scratch.score, scratch.largest, scratch.total
     for row in range(first_row, last_row):
         out[row] = 0
         largest[:] = -np.inf
         total[:] = 0
         first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
         while first < row_end:
-            length, kind = chunk_length(first, row_end, edge_type)
-            take_relation(query, row, kind, heads, score_width, is_v2, relation_key, relation_bias, moved, shift)
-            peak[:] = -np.inf
+            length, kind = chunk_length(first, row_end, edges.edge_type)
+            take_nodes(first, length, col, node)
             for place in range(length):
-                node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
+                ahead = ahead_of(col, first, place)
                 prefetch(key, ahead, heads * score_width)
                 prefetch(value, ahead, heads * width)
-                for head in range(heads):
-                    term = logit(moved, key, node, head, score_width, vector, is_v2) + shift[head]
-                    term = term + bias[node, head] if len(bias) else term
-                    score[head, place] = term
-                    peak[head] = max(peak[head], term)
+            meet_keys(query, row, kind, heads, score_width, is_v2, terms, moved, shift)
+            scores_of(heads, score_width, is_v2, moved, key, node, length, terms.vector, shift, score)
             for head in range(heads):
-                _weigh(score, head, length, peak, largest, total, out, row)
-            for place in range(length):
-                node = np.uintp(col[first + place])
-                for head in range(heads):
-                    start = head * width
-                    weight = score[head, place] * kept_scale(first + place, head, heads, dropout)
-                    add_scaled(out, row, start, weight, value, node, start, width)
+                if len(bias):
+                    gather_column(score, head, out.dtype.type(1), bias, node, length, head, one)
+                _weigh(score, head, length, largest, total, out, row, width)
+                if dropout.threshold != 0:
+                    for place in range(length):
+                        score[head, place] *= kept_scale(first + place, head, heads, dropout)
+                gather_add(out, row, score, head, value, node, length, head * width, width)
             first += length
-        _finish(out, lse, row, largest, total)
+        _finish(out, lse, row, heads, width, largest, total)
 
 
 @inlined
-def _weigh(score, head, length, peak, largest, total, out, row):  # type: ignore[no-untyped-def]
+def _weigh(score, head, length, largest, total, out, row, width):  # type: ignore[no-untyped-def]
     """Turn a chunk's logits into exp(logit − maximum); what earlier chunks left is scaled to the new maximum."""
     before = largest[head]
-    highest = max(before, peak[head])
+    highest = max(before, largest_of(score, head, length))
     center = highest if highest > -np.inf else score.dtype.type(0)  # a chunk may be masked by biases of −inf
-    for tile in range(np.uintp(0), length, TILE):  # the last tile reaches beyond the chunk, into unused scratch
-        for place in range(tile, tile + TILE):
-            score[head, place] = exp(score[head, place] - center)
-    summed = score.dtype.type(0)
-    for place in range(length):
-        summed += score[head, place]
+    summed = weigh(score, head, length, center)
     if total[head] != 0:
-        width = np.uintp(out.shape[1]) // np.uintp(len(total))
-        factor = exp(before - center)
+        factor = score.dtype.type(math.exp(before - center))
         summed += total[head] * factor
         for place in range(head * width, (head + np.uintp(1)) * width):
             out[row, place] *= factor
@@ -74,10 +63,8 @@ def _weigh(score, head, length, peak, largest, total, out, row):  # type: ignore
 
 
 @inlined
-def _finish(out, lse, row, largest, total):  # type: ignore[no-untyped-def]
+def _finish(out, lse, row, heads, width, largest, total):  # type: ignore[no-untyped-def]
     """Divide a row's sums by its weights' total; a row without edges stays 0."""
-    heads = np.uintp(len(total))
-    width = np.uintp(out.shape[1]) // heads
     for head in range(heads):
         lse[row, head] = largest[head] + math.log(total[head]) if total[head] != 0 else -np.inf
         scale = out.dtype.type(1) / total[head] if total[head] != 0 else out.dtype.type(0)

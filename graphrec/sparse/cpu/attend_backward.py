@@ -4,156 +4,165 @@ With α = exp(logit − lse_i), g the gradient of out and m dropout's factor,
 
     ∂logit = α (m ⟨g_i, value_j⟩ − δ_i),   δ_i = ⟨g_i, out_i⟩ − ∂lse_i,   ∂value_j = Σ_i α m g_i.
 
-Receivers gather over their own edges, senders over the transpose's, so that no two threads write one place.
+One walk over the transpose gathers q_i, g_i, lse_i and δ_i for each sender j. With z = q_i + k_j + r_t, the vector
+∂s/∂z is the gradient of the key and of the relation's key alike, so that walk gives every gradient but the queries'.
+Theirs, where they are wanted, come from the ∂logit that it leaves behind: one number an edge and head.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from graphrec.sparse.cpu.scores import TILE, add_slope, chunk_length, kept_scale, logit, take_relation
-from graphrec.sparse.cpu.vector import AHEAD, add_leaky, add_scaled, dot, exp, inlined, prefetch
+from graphrec.sparse.cpu.chunks import weigh_gain
+from graphrec.sparse.cpu.gather import gather_add, gather_add_leaky, gather_column, gather_dot
+from graphrec.sparse.cpu.scores import (
+    ahead_of,
+    chunk_length,
+    kept_scale,
+    meet_keys,
+    meet_queries,
+    scale_of,
+    scores_of,
+    slopes_of,
+    take_nodes,
+)
+from graphrec.sparse.cpu.vector import add_scaled, dot, inlined, prefetch
 
 
 @inlined
-def receivers_backward(  # type: ignore[no-untyped-def]
-    heads, score_width, width, is_v2, block, first_row, last_row, scratch,
-    edges, query, key, value, terms, dropout, lse, delta, grad_out,
-    grad_query, grad_vector, grad_relation_key, grad_relation_bias,
-):  # fmt: skip
-    """Write the gradient of ``query`` [N, H · Dq] and add up this block's part of the shared gradients.
-
-    These are ``grad_vector`` [blocks · H, Dq], ``grad_relation_key`` [blocks · R, H · Dq] and ``grad_relation_bias``
-    [blocks · R, H].
-    """
-    one = np.uintp(1)
-    rowptr, col, edge_type, _ = edges
-    vector, relation_key, bias, relation_bias = terms
-    last_edge = np.uintp(len(col) - 1)
-    moved, shift, score, gain = scratch.moved, scratch.shift, scratch.score, scratch.gain
-    run, total = scratch.run, scratch.total
+def softmax_rows(heads, width, first_row, last_row, out, grad_out, grad_lse, lse, saved):  # type: ignore[no-untyped-def]
+    """Write lse and δ side by side, ``saved`` [N, 2 · H], for they are gathered together."""
     for row in range(first_row, last_row):
-        grad_query[row] = 0
-        first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
-        while first < row_end:
-            length, kind = chunk_length(first, row_end, edge_type)
-            take_relation(query, row, kind, heads, score_width, is_v2, relation_key, relation_bias, moved, shift)
-            for place in range(length):
-                node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
-                prefetch(key, ahead, heads * score_width)
-                prefetch(value, ahead, heads * width)
-                for head in range(heads):
-                    term = logit(moved, key, node, head, score_width, vector, is_v2) + shift[head] - lse[row, head]
-                    score[head, place] = term + bias[node, head] if len(bias) else term
-                    pull = dot(grad_out, row, head * width, value, node, head * width, width)
-                    scale = kept_scale(first + place, head, heads, dropout)
-                    gain[head, place] = scale * pull - delta[row, head]
-            for head in range(heads):
-                total[head] = _times_exp(gain, score, head, length)
-            run[0] = 0
-            for place in range(length):
-                node = np.uintp(col[first + place])
-                for head in range(heads):
-                    add_slope(run, 0, gain[head, place], moved, key, node, head, score_width, vector, is_v2)
-                    _add_vector(grad_vector, block, gain[head, place], moved, key, node, head, score_width, is_v2)
-            _add_chunk(run, total, row, kind, block, query, is_v2, relation_key, grad_query, grad_relation_key)
-            if len(relation_bias):
-                at = block * np.uintp(len(relation_bias)) + kind
-                for head in range(heads):
-                    grad_relation_bias[at, head] += total[head]
-            first += length
+        for head in range(heads):
+            start = head * width
+            saved[row, head] = lse[row, head]
+            saved[row, heads + head] = dot(grad_out, row, start, out, row, start, width) - grad_lse[row, head]
 
 
 @inlined
 def senders_backward(  # type: ignore[no-untyped-def]
     heads, score_width, width, is_v2, block, first_row, last_row, scratch,
-    edges, query, key, value, terms, dropout, lse, delta, grad_out,
-    grad_key, grad_value, grad_bias,
+    edges, query, key, value, terms, dropout, saved, grad_out,
+    grad_key, grad_value, grad_logit, grads,
 ):  # fmt: skip
-    """Write the gradients of ``key`` [M, H · Dq], ``value`` [M, H · D] and ``bias`` [M, H]; the rows are senders."""
+    """Write the gradients of ``key`` [M, H · Dq] and ``value`` [M, H · D]; the rows are senders.
+
+    Gradients without rows are not wanted. ``grad_logit`` [E, H] gets ∂logit in the order of the graph's edges.
+    ``grads``, zeros at first, are like ``terms``: the bias has a row a sender, the others a part for each block.
+    """
     one = np.uintp(1)
-    rowptr, col, edge_type, number = edges
-    vector, relation_key, bias, relation_bias = terms
-    last_edge = np.uintp(len(col) - 1)
-    moved, shift, score, gain = scratch.moved, scratch.shift, scratch.score, scratch.gain
-    scale = scratch.scale
+    rowptr, col, node = edges.rowptr, edges.col, scratch.node
     for row in range(first_row, last_row):
-        grad_key[row] = 0
         grad_value[row] = 0
-        if len(bias):
-            grad_bias[row] = 0
+        if len(grad_key):
+            grad_key[row] = 0
         first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
         while first < row_end:
-            length, kind = chunk_length(first, row_end, edge_type)
-            take_relation(key, row, kind, heads, score_width, True, relation_key, relation_bias, moved, shift)
+            length, kind = chunk_length(first, row_end, edges.edge_type)
+            take_nodes(first, length, col, node)
             for place in range(length):
-                node, ahead = np.uintp(col[first + place]), np.uintp(col[min(first + place + AHEAD, last_edge)])
+                ahead = ahead_of(col, first, place)
                 prefetch(query, ahead, heads * score_width)
                 prefetch(grad_out, ahead, heads * width)
-                prefetch(lse, ahead, heads)
-                prefetch(delta, ahead, heads)
-                for head in range(heads):
-                    term = logit(moved, query, node, head, score_width, vector, is_v2)
-                    term += shift[head] - lse[node, head]
-                    score[head, place] = term + bias[row, head] if len(bias) else term
-                    pull = dot(grad_out, node, head * width, value, row, head * width, width)
-                    scale[head, place] = kept_scale(np.uintp(number[first + place]), head, heads, dropout)
-                    gain[head, place] = scale[head, place] * pull - delta[node, head]
+                prefetch(saved, ahead, heads + heads)
+            meet_queries(key, row, kind, heads, score_width, terms, scratch.moved, scratch.shift)
+            _logits(heads, score_width, is_v2, row, length, scratch, query, terms, saved)
             for head in range(heads):
-                summed = _times_exp(gain, score, head, length)
-                if len(bias):
-                    grad_bias[row, head] += summed
-            for place in range(length):
-                node = np.uintp(col[first + place])
-                for head in range(heads):
-                    start = head * width
-                    weight = score[head, place] * scale[head, place]
-                    add_scaled(grad_value, row, start, weight, grad_out, node, start, width)
-                    add_slope(grad_key, row, gain[head, place], moved, query, node, head, score_width, vector, is_v2)
+                at = head * width
+                gather_dot(scratch.gain, head, value, row, grad_out, node, length, at, width)
+                _drop(scratch.gain, head, heads, first, length, edges.number, dropout)
+                gather_column(scratch.gain, head, value.dtype.type(-1), saved, node, length, heads + head, one)
+                scratch.total[head] = weigh_gain(scratch.score, head, length, scratch.gain)
+                _drop(scratch.score, head, heads, first, length, edges.number, dropout)
+                gather_add(grad_value, row, scratch.score, head, grad_out, node, length, at, width)
+            if len(grad_logit):
+                _keep(scratch.gain, heads, first, length, edges.number, grad_logit)
+            if len(grad_key) + len(grads.relation_key) + len(grads.scale):
+                moved, gain, run = scratch.moved, scratch.gain, scratch.run
+                slopes_of(heads, score_width, is_v2, moved, query, node, length, terms.vector, gain, run)
+            _add_chunk(row, kind, block, heads, score_width, length, scratch, query, key, terms, grad_key, grads)
             first += length
 
 
 @inlined
-def _times_exp(gain, score, head, length):  # type: ignore[no-untyped-def]
-    """Turn a head's ``score`` into exp(score), its weights, and ``gain`` into weight · gain; return the sum of that."""
-    for tile in range(np.uintp(0), length, TILE):  # the last tile reaches beyond the chunk, into unused scratch
-        for place in range(tile, tile + TILE):
-            score[head, place] = exp(score[head, place])
-            gain[head, place] *= score[head, place]
-    summed = gain.dtype.type(0)
-    for place in range(length):
-        summed += gain[head, place]
-    return summed
+def _logits(heads, width, is_v2, row, length, scratch, query, terms, saved):  # type: ignore[no-untyped-def]
+    """Set the scores of a chunk to logit − lse."""
+    moved, shift, score, node = scratch.moved, scratch.shift, scratch.score, scratch.node
+    for head in range(heads):
+        if len(terms.bias):
+            shift[head] += terms.bias[row, head]
+    scores_of(heads, width, is_v2, moved, query, node, length, terms.vector, shift, score)
+    for head in range(heads):
+        gather_column(score, head, score.dtype.type(-1), saved, node, length, head, np.uintp(1))
 
 
 @inlined
-def _add_vector(grad_vector, block, gain, moved, key, node, head, width, is_v2):  # type: ignore[no-untyped-def]
-    """The vector's gradient, gain · leaky_relu(z), where the score has one."""
-    if is_v2:
-        start, heads = head * width, np.uintp(key.shape[1]) // width
-        add_leaky(grad_vector, block * heads + head, 0, gain, moved, 0, start, key, node, start, width)
+def _drop(numbers, head, heads, first, length, number, dropout):  # type: ignore[no-untyped-def]
+    """Multiply a head's numbers of a chunk by dropout's factors."""
+    if dropout.threshold != 0:
+        for place in range(length):
+            numbers[head, place] *= kept_scale(np.uintp(number[first + place]), head, heads, dropout)
+
+
+@inlined
+def _keep(gain, heads, first, length, number, grad_logit):  # type: ignore[no-untyped-def]
+    """Write a chunk's ∂logit to where its edges stand in the graph."""
+    for place in range(length):
+        edge = np.uintp(number[first + place])
+        for head in range(heads):
+            grad_logit[edge, head] = gain[head, place]
 
 
 @inlined
 def _add_chunk(  # type: ignore[no-untyped-def]
-    run, total, row, kind, block, query, is_v2, relation_key, grad_query, grad_relation_key
+    row, kind, block, heads, width, length, scratch, query, key, terms, grad_key, grads
 ):
-    """Hand a chunk's sums to the query and the relation.
-
-    For the dot score the run is Σ ∂logit k_j, to which the query's gradient adds Σ ∂logit · r, and the relation's is
-    Σ ∂logit · q; for v2 the run is both gradients.
-    """
-    one, columns = query.dtype.type(1), np.uintp(query.shape[1])
-    add_scaled(grad_query, row, 0, one, run, 0, 0, columns)
-    if len(relation_key) == 0:
-        return
-    relation = block * np.uintp(len(relation_key)) + kind
-    if is_v2:
-        add_scaled(grad_relation_key, relation, 0, one, run, 0, 0, columns)
-        return
-    heads = np.uintp(len(total))
-    width = columns // heads
+    """Hand a chunk's sums, ``run`` = Σ ∂logit ∂s/∂z and ``total`` = Σ ∂logit, to the key and the terms."""
+    run, total, one = scratch.run, scratch.total, key.dtype.type(1)
+    if len(grads.relation_key):
+        relation = block * np.uintp(len(terms.relation_key)) + kind
+        add_scaled(grads.relation_key, relation, 0, one, run, 0, 0, heads * width)
     for head in range(heads):
         start = head * width
-        add_scaled(grad_query, row, start, total[head], relation_key, kind, start, width)
-        add_scaled(grad_relation_key, relation, start, total[head], query, row, start, width)
+        if len(grad_key):
+            add_scaled(grad_key, row, start, scale_of(terms.scale, head, key), run, 0, start, width)
+        if len(grads.scale):
+            grads.scale[block, head] += dot(run, 0, start, key, row, start, width)
+        if len(grads.bias):
+            grads.bias[row, head] += total[head]
+        if len(grads.relation_bias):
+            grads.relation_bias[block * np.uintp(len(terms.relation_bias)) + kind, head] += total[head]
+        if len(grads.vector):
+            part, gain, moved, node = block * heads + head, scratch.gain, scratch.moved, scratch.node
+            gather_add_leaky(grads.vector, part, gain, head, moved, query, node, length, start, width)
+
+
+@inlined
+def queries_backward(  # type: ignore[no-untyped-def]
+    heads, score_width, is_v2, first_row, last_row, scratch,
+    edges, query, key, terms, grad_logit, grad_query,
+):  # fmt: skip
+    """Write the gradient of ``query`` [N, H · Dq] from ``grad_logit`` [E, H]."""
+    one = np.uintp(1)
+    rowptr, col, node = edges.rowptr, edges.col, scratch.node
+    moved, shift, run, total, gain = scratch.moved, scratch.shift, scratch.run, scratch.total, scratch.gain
+    for row in range(first_row, last_row):
+        grad_query[row] = 0
+        first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
+        while first < row_end:
+            length, kind = chunk_length(first, row_end, edges.edge_type)
+            take_nodes(first, length, col, node)
+            total[:] = 0
+            for place in range(length):
+                prefetch(key, ahead_of(col, first, place), heads * score_width)
+                for head in range(heads):
+                    gain[head, place] = grad_logit[first + place, head]
+                    total[head] += gain[head, place]
+            meet_keys(query, row, kind, heads, score_width, is_v2, terms, moved, shift)
+            slopes_of(heads, score_width, is_v2, moved, key, node, length, terms.vector, gain, run)
+            for head in range(heads):
+                start = head * score_width
+                add_scaled(grad_query, row, start, scale_of(terms.scale, head, query), run, 0, start, score_width)
+                if len(terms.relation_key) and not is_v2:
+                    add_scaled(grad_query, row, start, total[head], terms.relation_key, kind, start, score_width)
+            first += length

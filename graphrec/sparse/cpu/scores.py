@@ -3,7 +3,7 @@
 All indices are unsigned, for then nobody asks whether they count from the end; unsigned and signed do not mix (numba
 would make floats of them).
 
-A pass walks rows: "own" is the row's side of an edge, "other" the side it gathers. The forward pass and the receivers'
+A pass walks rows: "own" is the row's side of an edge, "other" the side it gathers. The forward pass and the queries'
 backward own queries and gather keys; the senders' backward, on the transpose, owns keys and gathers queries. A row's
 edges are taken in chunks of one type and at most ``CHUNK`` edges, so that scratch does not grow with the graph.
 
@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from graphrec.sparse.cpu.vector import add_leaky_slope, add_scaled, dot, inlined, leaky_dot
+from graphrec.sparse.cpu.gather import gather_add, gather_add_slope, gather_dot, gather_leaky_dot
+from graphrec.sparse.cpu.vector import AHEAD, LANES, add_scaled, dot, inlined
 
-CHUNK = np.uintp(128)
-TILE = np.uintp(16)  # CHUNK is a multiple
+CHUNK = np.uintp(128)  # a multiple of LANES
 
 
 class Edges(NamedTuple):
@@ -35,6 +35,7 @@ class Terms(NamedTuple):
     """The optional parts of a logit; an array of no rows stands for one that was not given."""
 
     vector: np.ndarray  # [H, Dq] for v2, [0, Dq] for dot
+    scale: np.ndarray  # [1, H], for dot alone
     relation_key: np.ndarray  # [R, H · Dq]
     bias: np.ndarray  # [M, H]
     relation_bias: np.ndarray  # [R, H]
@@ -53,20 +54,20 @@ class Dropout(NamedTuple):
 class Scratch(NamedTuple):
     """What a thread needs while it works on one row."""
 
-    moved: np.ndarray  # [1, H · Dq], own side plus relation key
+    node: np.ndarray  # [CHUNK], the other ends of a chunk's edges
+    moved: np.ndarray  # [1, H · Dq], own side as it meets the other
     run: np.ndarray  # [1, H · Dq], a gradient being added up
-    shift: np.ndarray  # [H]
-    peak: np.ndarray  # [H], largest logit of a chunk
+    shift: np.ndarray  # [H], what all logits of a chunk share
     largest: np.ndarray  # [H], largest logit of a row so far
     total: np.ndarray  # [H]
     score: np.ndarray  # [H, CHUNK], logits, then weights
     gain: np.ndarray  # [H, CHUNK], gradients of the weights, then of the logits
-    scale: np.ndarray  # [H, CHUNK], m
 
     @classmethod
     def empty(cls, heads: int, score_width: int, dtype: np.dtype[Any]) -> Scratch:
-        rows, numbers = ((1, heads * score_width),) * 2, ((heads,),) * 4
-        return cls(*(np.empty(shape, dtype) for shape in (*rows, *numbers, *((heads, CHUNK),) * 3)))
+        rows, numbers = ((1, heads * score_width),) * 2, ((heads,),) * 3
+        floats = (np.empty(shape, dtype) for shape in (*rows, *numbers, *((heads, CHUNK),) * 2))
+        return cls(np.empty(CHUNK, np.uint64), *floats)
 
 
 @inlined
@@ -83,42 +84,90 @@ def chunk_length(first, row_end, edge_type):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def take_relation(  # type: ignore[no-untyped-def]
-    own, row, kind, heads, width, adds_key, relation_key, relation_bias, moved, shift
-):
-    """Prepare for the edges of one row and type: ``moved`` [1, H · Dq] is own + r, ``shift`` [H] what all logits share.
+def meet_keys(query, row, kind, heads, width, is_v2, terms, moved, shift):  # type: ignore[no-untyped-def]
+    """Prepare a query for the keys of one type: s of an edge is ⟨moved, k⟩ + shift, or v2's function of moved + k.
 
-    Without ``adds_key``, for the dot score on the queries' side, ⟨q, k + r⟩ = ⟨q, k⟩ + ⟨q, r⟩: r goes into ``shift``.
+    For the dot score ``moved`` is scale · q and ``shift`` has ⟨q, r⟩; for v2 ``moved`` is q + r.
     """
-    one, columns = own.dtype.type(1), heads * width
-    has_key = len(relation_key) > 0
+    _set_shift(kind, heads, terms, shift)
     moved[0] = 0
-    add_scaled(moved, 0, 0, one, own, row, 0, columns)
-    if has_key and adds_key:
-        add_scaled(moved, 0, 0, one, relation_key, kind, 0, columns)
     for head in range(heads):
-        shift[head] = relation_bias[kind, head] if len(relation_bias) else own.dtype.type(0)
-        if has_key and not adds_key:
-            shift[head] += dot(own, row, head * width, relation_key, kind, head * width, width)
+        start = head * width
+        add_scaled(moved, 0, start, scale_of(terms.scale, head, query), query, row, start, width)
+        if len(terms.relation_key) and is_v2:
+            add_scaled(moved, 0, start, query.dtype.type(1), terms.relation_key, kind, start, width)
+        elif len(terms.relation_key):
+            shift[head] += dot(query, row, start, terms.relation_key, kind, start, width)
 
 
 @inlined
-def logit(moved, other, node, head, width, vector, is_v2):  # type: ignore[no-untyped-def]
-    """s of one edge and head, from the prepared own side and the gathered other."""
-    start = head * width
-    if not is_v2:
-        return dot(moved, 0, start, other, node, start, width)
-    return leaky_dot(vector, head, 0, moved, 0, start, other, node, start, width)
+def meet_queries(key, row, kind, heads, width, terms, moved, shift):  # type: ignore[no-untyped-def]
+    """Prepare a key for the queries of one type: s of an edge is ⟨moved, q⟩, or v2's function of moved + q.
+
+    ``moved`` is scale · k + r.
+    """
+    _set_shift(kind, heads, terms, shift)
+    moved[0] = 0
+    for head in range(heads):
+        start = head * width
+        add_scaled(moved, 0, start, scale_of(terms.scale, head, key), key, row, start, width)
+        if len(terms.relation_key):
+            add_scaled(moved, 0, start, key.dtype.type(1), terms.relation_key, kind, start, width)
 
 
 @inlined
-def add_slope(out, row, gain, moved, other, node, head, width, vector, is_v2):  # type: ignore[no-untyped-def]
-    """out[row] += gain · ∂s / ∂(moved + other) of one edge and head; for the dot score, gain · other."""
-    start = head * width
-    if not is_v2:
-        add_scaled(out, row, start, gain, other, node, start, width)
-    else:
-        add_leaky_slope(out, row, start, gain, vector, head, 0, moved, 0, start, other, node, start, width)
+def _set_shift(kind, heads, terms, shift):  # type: ignore[no-untyped-def]
+    """Set ``shift`` to the relation's bias."""
+    for head in range(heads):
+        shift[head] = terms.relation_bias[kind, head] if len(terms.relation_bias) else shift.dtype.type(0)
+
+
+@inlined
+def scale_of(scale, head, like):  # type: ignore[no-untyped-def]
+    """The dot score's factor, 1 where none is given, in the type of ``like``."""
+    return scale[0, head] if len(scale) else like.dtype.type(1)
+
+
+@inlined
+def take_nodes(first, length, col, node):  # type: ignore[no-untyped-def]
+    """Copy a chunk's columns into ``node``, and repeat the last up to a whole vector."""
+    for place in range(length):
+        node[place] = col[first + place]
+    for place in range(length, (length + LANES - np.uintp(1)) // LANES * LANES):
+        node[place] = col[first + length - np.uintp(1)]
+
+
+@inlined
+def ahead_of(col, first, place):  # type: ignore[no-untyped-def]
+    """The column whose row to prefetch while edge ``first + place`` is worked on."""
+    return np.uintp(col[min(first + place + AHEAD, np.uintp(len(col)) - np.uintp(1))])
+
+
+@inlined
+def scores_of(heads, width, is_v2, moved, other, node, length, vector, shift, score):  # type: ignore[no-untyped-def]
+    """Set ``score`` to a chunk's logits without the senders' biases, from the prepared own side and the other."""
+    for head in range(heads):
+        start = head * width
+        if is_v2:
+            gather_leaky_dot(score, head, vector, moved, other, node, length, start, width)
+        else:
+            gather_dot(score, head, moved, np.uintp(0), other, node, length, start, width)
+        for place in range(length):
+            score[head, place] += shift[head]
+
+
+@inlined
+def slopes_of(heads, width, is_v2, moved, other, node, length, vector, gain, run):  # type: ignore[no-untyped-def]
+    """Set ``run`` [1, H · Dq] to Σ gain · ∂s/∂(moved + other) over a chunk; for the dot score, Σ gain · other."""
+    run[0] = 0
+    for head in range(heads):
+        start = head * width
+        if is_v2:
+            gather_add_slope(run, np.uintp(0), gain, head, moved, other, node, length, start, width)
+            for place in range(width):
+                run[0, start + place] *= vector[head, place]
+        else:
+            gather_add(run, np.uintp(0), gain, head, other, node, length, start, width)
 
 
 @inlined

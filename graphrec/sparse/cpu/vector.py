@@ -7,7 +7,6 @@ C-contiguous and of one float type. Nothing here checks bounds: callers are vali
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,15 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.caching import FunctionCache
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 SLOPE = 0.2  # of the leaky ReLU
 LANES = 8  # of a vector register: float32 fills AVX2, float64 AVX-512; LLVM splits what does not fit
 LINE = 64  # bytes of a cache line
 AHEAD = np.uintp(16)  # edges between a prefetch and the use
 FAST = frozenset({"reassoc", "contract", "arcp", "nsz"})  # fast arithmetic that keeps NaN and infinity
-_FLAGS = tuple(FAST)
-_INT = ir.IntType(64)
+FLAGS = tuple(FAST)
+INT = ir.IntType(64)
 _AT = (types.uintp, types.uintp)  # row and first column
 
 # Without _nrt=False each array that is handed on counts its references atomically, which doubles an edge's cost. The
@@ -67,17 +66,6 @@ def _dot(context, builder, signature, args):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def leaky_dot(typingctx, v, i, a, x, j, b, y, k, c, width):  # type: ignore[no-untyped-def]
-    """Σ_w v[i, a + w] · leaky_relu(x[j, b + w] + y[k, c + w])."""
-    return x.dtype(v, *_AT, x, *_AT, y, *_AT, types.uintp), _leaky_dot
-
-
-def _leaky_dot(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    loop = _Loop(context, builder, signature, args, matrices=(0, 3, 6))
-    return loop.sum(lambda v, x, y: loop.multiply(v, loop.leaky(loop.add(x, y))))
-
-
-@intrinsic
 def add_scaled(typingctx, out, i, a, scale, x, j, b, width):  # type: ignore[no-untyped-def]
     """out[i, a + w] += scale · x[j, b + w]."""
     return types.void(out, *_AT, out.dtype, x, *_AT, types.uintp), _add_scaled
@@ -90,30 +78,6 @@ def _add_scaled(context, builder, signature, args):  # type: ignore[no-untyped-d
 
 
 @intrinsic
-def add_leaky(typingctx, out, i, a, scale, x, j, b, y, k, c, width):  # type: ignore[no-untyped-def]
-    """out[i, a + w] += scale · leaky_relu(x[j, b + w] + y[k, c + w])."""
-    return types.void(out, *_AT, out.dtype, x, *_AT, y, *_AT, types.uintp), _add_leaky
-
-
-def _add_leaky(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    loop = _Loop(context, builder, signature, args, matrices=(0, 4, 7), scale=args[3])
-    loop.add_to_first(lambda x, y: loop.leaky(loop.add(x, y)))
-    return context.get_dummy_value()
-
-
-@intrinsic
-def add_leaky_slope(typingctx, out, i, a, scale, v, h, d, x, j, b, y, k, c, width):  # type: ignore[no-untyped-def]
-    """out[i, a + w] += scale · v[h, d + w] · leaky_relu'(x[j, b + w] + y[k, c + w])."""
-    return types.void(out, *_AT, out.dtype, v, *_AT, x, *_AT, y, *_AT, types.uintp), _add_leaky_slope
-
-
-def _add_leaky_slope(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    loop = _Loop(context, builder, signature, args, matrices=(0, 4, 7, 10), scale=args[3])
-    loop.add_to_first(lambda v, x, y: loop.leaky(v, loop.add(x, y)))
-    return context.get_dummy_value()
-
-
-@intrinsic
 def prefetch(typingctx, x, i, width):  # type: ignore[no-untyped-def]
     """Ask for row i of a matrix of that width to be brought near; reads nothing."""
     return types.void(x, types.uintp, types.uintp), _prefetch
@@ -122,12 +86,12 @@ def prefetch(typingctx, x, i, width):  # type: ignore[no-untyped-def]
 def _prefetch(context, builder, signature, args):  # type: ignore[no-untyped-def]
     matrix = context.make_array(signature.args[0])(context, builder, args[0])
     item = context.get_abi_sizeof(context.get_value_type(signature.args[0].dtype))
-    size = builder.mul(args[2], _INT(item))
+    size = builder.mul(args[2], INT(item))
     byte, flag = ir.IntType(8), ir.IntType(32)
     row = builder.gep(builder.bitcast(matrix.data, byte.as_pointer()), [builder.mul(args[1], size)])
     function_type = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), flag, flag, flag])
     function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
-    with cgutils.for_range_slice(builder, _INT(0), size, _INT(LINE)) as (offset, _):
+    with cgutils.for_range_slice(builder, INT(0), size, INT(LINE)) as (offset, _):
         builder.call(function, [builder.gep(row, [offset]), flag(0), flag(3), flag(1)])
     return context.get_dummy_value()
 
@@ -143,107 +107,127 @@ class _Loop:
         self, context: Any, builder: Any, signature: Any, args: Any, matrices: tuple[int, ...], scale: Any = None
     ) -> None:
         self.builder, self.scale, self.width = builder, scale, args[-1]
-        self.item = context.get_value_type(signature.args[matrices[0]].dtype)
-        self.vector = ir.VectorType(self.item, LANES)
-        self.size = context.get_abi_sizeof(self.item)
-        self.starts = []
-        for place in matrices:
-            array = context.make_array(signature.args[place])(context, builder, args[place])
-            columns = cgutils.unpack_tuple(builder, array.shape, 2)[1]
-            offset = builder.add(builder.mul(args[place + 1], columns), args[place + 2])
-            self.starts.append(builder.gep(array.data, [offset]))
+        walked = [Matrix(context, builder, signature.args[place], args[place]) for place in matrices]
+        self.size, self.vector = walked[0].size, ir.VectorType(walked[0].item, LANES)
+        self.starts = [
+            matrix.row(args[place + 1], args[place + 2]) for matrix, place in zip(walked, matrices, strict=True)
+        ]
 
     def sum(self, term: Callable[..., Any]) -> Any:
         lanes = cgutils.alloca_once_value(self.builder, ir.Constant(self.vector, None))
         for pointers in self._vectors():
             self.builder.store(self.add(self.builder.load(lanes), term(*map(self._load, pointers))), lanes)
-        total = cgutils.alloca_once_value(self.builder, self._sum_lanes(self.builder.load(lanes)))
+        total = cgutils.alloca_once_value(self.builder, reduce(self.builder, "fadd", self.builder.load(lanes)))
         for pointers in self._numbers():
             self.builder.store(self.add(self.builder.load(total), term(*map(self.builder.load, pointers))), total)
         return self.builder.load(total)
 
     def add_to_first(self, term: Callable[..., Any]) -> None:
-        scales = self._spread(self.scale)
+        scales = spread(self.builder, self.scale)
         for out, *pointers in self._vectors():
             added = self.multiply(scales, term(*map(self._load, pointers)))
-            self.builder.store(self.add(self._load(out), added), self._as_vector(out), align=self.size)
+            store_vector(self.builder, self.add(self._load(out), added), out, self.size)
         for out, *pointers in self._numbers():
             added = self.multiply(self.scale, term(*map(self.builder.load, pointers)))
             self.builder.store(self.add(self.builder.load(out), added), out)
 
     def add(self, x: Any, y: Any) -> Any:
-        return self.builder.fadd(x, y, flags=_FLAGS)
+        return self.builder.fadd(x, y, flags=FLAGS)
 
     def multiply(self, x: Any, y: Any) -> Any:
-        return self.builder.fmul(x, y, flags=_FLAGS)
-
-    def leaky(self, x: Any, z: Any = None) -> Any:
-        """x where z > 0, else SLOPE · x; z is x unless given."""
-        slope = ir.Constant(self.item, SLOPE)
-        slopes, zeros = slope, ir.Constant(self.item, 0.0)
-        if x.type == self.vector:
-            slopes, zeros = ir.Constant(self.vector, [slope] * LANES), ir.Constant(self.vector, None)
-        positive = self.builder.fcmp_ordered(">", x if z is None else z, zeros)
-        return self.builder.select(positive, x, self.multiply(x, slopes))
+        return self.builder.fmul(x, y, flags=FLAGS)
 
     def _vectors(self) -> Iterator[list[Any]]:
-        whole = self.builder.and_(self.width, _INT(-LANES))
-        with cgutils.for_range_slice(self.builder, _INT(0), whole, _INT(LANES)) as (place, _):
+        whole = self.builder.and_(self.width, INT(-LANES))
+        with cgutils.for_range_slice(self.builder, INT(0), whole, INT(LANES)) as (place, _):
             yield [self.builder.gep(start, [place]) for start in self.starts]
 
     def _numbers(self) -> Iterator[list[Any]]:
-        whole = self.builder.and_(self.width, _INT(-LANES))
-        with cgutils.for_range_slice(self.builder, whole, self.width, _INT(1)) as (place, _):
+        whole = self.builder.and_(self.width, INT(-LANES))
+        with cgutils.for_range_slice(self.builder, whole, self.width, INT(1)) as (place, _):
             yield [self.builder.gep(start, [place]) for start in self.starts]
 
-    def _as_vector(self, pointer: Any) -> Any:
-        return self.builder.bitcast(pointer, self.vector.as_pointer())
-
     def _load(self, pointer: Any) -> Any:
-        return self.builder.load(self._as_vector(pointer), align=self.size)
-
-    def _spread(self, number: Any) -> Any:
-        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), number, ir.IntType(32)(0))
-        places = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
-        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), places)
-
-    def _sum_lanes(self, vector: Any) -> Any:
-        name = f"llvm.vector.reduce.fadd.v{LANES}f{8 * self.size}"
-        function_type = ir.FunctionType(self.item, [self.item, self.vector])
-        function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
-        return self.builder.call(function, [ir.Constant(self.item, 0.0), vector], fastmath=_FLAGS)
+        return load_vector(self.builder, pointer, self.size)
 
 
-def exp(x: float) -> float:
-    """e^x by a polynomial that the compiler can vectorise; 0 where float32 or float64 would be subnormal.
+class Matrix:
+    """A C-contiguous array of two dimensions as the compiler sees it."""
 
-    x = n ln 2 + r with |r| ≤ ln 2 / 2; e^r by its Taylor series, 2^n by writing the exponent's bits.
-    """
-    return math.exp(x)
+    def __init__(self, context: Any, builder: Any, array_type: Any, array: Any) -> None:
+        self.builder = builder
+        self.item = context.get_value_type(array_type.dtype)
+        self.size = context.get_abi_sizeof(self.item)
+        made = context.make_array(array_type)(context, builder, array)
+        self.data = made.data
+        self.columns = cgutils.unpack_tuple(builder, made.shape, 2)[1]
+
+    def row(self, row: Any, column: Any = None) -> Any:
+        """Pointer to a row's entry in that column, its first if none is given."""
+        place = self.builder.mul(row, self.columns)
+        return self.builder.gep(self.data, [place if column is None else self.builder.add(place, column)])
 
 
-@overload(exp)
-def _exp(x):  # type: ignore[no-untyped-def]
-    single = x == types.float32
-    real: Any = np.float32 if single else np.float64
-    whole: Any = np.int32 if single else np.int64
-    bits, offset, terms = (23, 127, 8) if single else (52, 1023, 14)
-    lowest = real(-87.0 if single else -708.0)
-    highest = real(88.0 if single else 709.0)
-    per_ln2 = real(1 / math.log(2))
-    # ln 2 in two parts, the first with few enough bits for n times it to be exact
-    high = real(0.693359375 if single else 0.6931471803691238)
-    low = real(-2.12194440e-4 if single else 1.9082149292705877e-10)
-    factors = tuple(real(1 / math.factorial(power)) for power in range(terms - 1, -1, -1))
+def leaky(builder: Any, x: Any, z: Any = None) -> Any:
+    """x where z > 0, else SLOPE · x, in each lane; z is x unless given."""
+    slopes, zeros = ir.Constant(x.type, [SLOPE] * LANES), ir.Constant(x.type, None)
+    positive = builder.fcmp_ordered(">", x if z is None else z, zeros)
+    return builder.select(positive, x, builder.fmul(x, slopes, flags=FLAGS))
 
-    def compute(x):  # type: ignore[no-untyped-def]
-        bounded = highest if x > highest else (lowest if x < lowest else x)  # NaN passes
-        n = np.rint(bounded * per_ln2)
-        r = (bounded - n * high) - n * low
-        total = factors[0]
-        for factor in factors[1:]:
-            total = total * r + factor
-        power = whole((whole(np.int32(n)) + whole(offset)) << whole(bits)).view(real)
-        return real(0.0) if x < lowest else total * power
 
-    return compute
+def lanes_before(builder: Any, left: Any) -> Any:
+    """Which lanes' numbers are below ``left``, an unsigned integer."""
+    numbers = ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(range(LANES)))
+    return builder.icmp_unsigned("<", numbers, spread(builder, builder.trunc(left, ir.IntType(32))))
+
+
+def load_masked(builder: Any, pointer: Any, left: Any, align: int) -> Any:
+    """The first ``left`` numbers from a pointer, at most ``LANES``; the other lanes are 0 and are not read."""
+    vector = ir.VectorType(pointer.type.pointee, LANES)
+    args = [pointer, ir.IntType(32)(align), lanes_before(builder, left), ir.Constant(vector, None)]
+    return _call(builder, "llvm.masked.load", vector, args)
+
+
+def store_masked(builder: Any, vector: Any, pointer: Any, left: Any, align: int) -> None:
+    """Write the first ``left`` lanes, at most ``LANES``."""
+    args = [vector, pointer, ir.IntType(32)(align), lanes_before(builder, left)]
+    _call(builder, "llvm.masked.store", vector.type, args, result=ir.VoidType())
+
+
+def load_vector(builder: Any, pointer: Any, align: int) -> Any:
+    """``LANES`` numbers from a pointer to the first."""
+    vector = ir.VectorType(pointer.type.pointee, LANES)
+    return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=align)
+
+
+def store_vector(builder: Any, vector: Any, pointer: Any, align: int) -> None:
+    """``LANES`` numbers to a pointer to the first."""
+    builder.store(vector, builder.bitcast(pointer, vector.type.as_pointer()), align=align)
+
+
+def spread(builder: Any, number: Any) -> Any:
+    """A vector of ``LANES`` times the same number."""
+    empty = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    first = builder.insert_element(empty, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
+
+
+def reduce(builder: Any, operation: str, vector: Any) -> Any:
+    """One number from a vector's lanes, by ``fadd`` or ``fmax``."""
+    item = vector.type.element
+    start = [ir.Constant(item, 0.0)] if operation == "fadd" else []
+    return _call(builder, f"llvm.vector.reduce.{operation}", vector.type, [*start, vector], result=item)
+
+
+def rint(builder: Any, vector: Any) -> Any:
+    """Each lane rounded to a whole number."""
+    return _call(builder, "llvm.rint", vector.type, [vector])
+
+
+def _call(builder: Any, name: str, vector: Any, args: list[Any], result: Any = None) -> Any:
+    """Call LLVM's function of that name for that vector type, which it returns unless told."""
+    kind = {"float": "f32", "double": "f64"}[str(vector.element)]
+    pointer = ".p0" if "masked" in name else ""
+    function_type = ir.FunctionType(vector if result is None else result, [argument.type for argument in args])
+    function = cgutils.get_or_insert_function(builder.module, function_type, f"{name}.v{LANES}{kind}{pointer}")
+    return builder.call(function, args, fastmath=() if pointer else FLAGS)
