@@ -13,9 +13,10 @@ from graphrec.bench.measure import Call, Machine, measure_machine, times
 from graphrec.bench.memory import measured_apart
 from graphrec.bench.pairs import GOWALLA_EDGES, Pairs, draw_pairs, read_pairs
 from graphrec.bench.work import (
-    BATCH,
+    BUILDING,
     HEADS,
     LAYERS,
+    STEP,
     WIDTH,
     attention_call,
     our_building,
@@ -122,8 +123,7 @@ class _Run:
 
 def _step(run: _Run) -> Row:
     floor = run.machine.floor(2 * LAYERS * (run.edge_bytes + 2 * run.vector_bytes) + 7 * run.vector_bytes)
-    work = f"LightGCN training step: {LAYERS} layers, width {WIDTH}, batch {BATCH}, BPR, sampling and Adam"
-    return run.row(work, floor, our_step(run.pairs), "PyG LightGCN", partial(peer_step, run.pairs))
+    return run.row(STEP, floor, our_step(run.pairs), "PyG LightGCN", partial(peer_step, run.pairs))
 
 
 def _attention(run: _Run, name: str, memory: dict[str, float | None]) -> Row:
@@ -137,9 +137,7 @@ def _attention(run: _Run, name: str, memory: dict[str, float | None]) -> Row:
 def _building(run: _Run) -> Row:
     floor = run.machine.floor(16 * 2 * len(run.pairs.user) + 8 * run.pairs.num_nodes)
     make_peer = partial(peer_building, run.pairs)
-    return run.row(
-        "building the graph, normalised", floor, our_building(run.pairs), "PyG to_undirected, gcn_norm", make_peer
-    )
+    return run.row(BUILDING, floor, our_building(run.pairs), "PyG to_undirected, gcn_norm", make_peer)
 
 
 def _ranking(run: _Run) -> Row:

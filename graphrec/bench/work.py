@@ -20,6 +20,8 @@ from graphrec.sampling import BatchSampler, generator_for
 from graphrec.sparse import attend, segment_sum, symmetric_normalize
 
 WIDTH, LAYERS, BATCH, HEADS = 64, 3, 2048, 4
+STEP = f"LightGCN training step: {LAYERS} layers, width {WIDTH}, batch {BATCH}, BPR, sampling and Adam"
+BUILDING = "building the graph, normalised"
 Forward = Callable[[], Tensor]
 
 
