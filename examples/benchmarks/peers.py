@@ -47,11 +47,12 @@ class Worker:
         sizes = [f"--layers={LAYERS}", f"--width={WIDTH}", f"--batch={BATCH}"]
         threads = str(torch.get_num_threads())
         settings = {f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "NUMBA")}
+        settings |= {"CUDA_VISIBLE_DEVICES": "", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
         with self.written.open("w") as written:
             self.process = subprocess.Popen(
                 [command[0], str(WORKER), *command[1:], *sizes],
                 cwd=scratch,
-                env=os.environ | settings | {"CUDA_VISIBLE_DEVICES": "", "OMP_WAIT_POLICY": "PASSIVE"},
+                env=os.environ | settings,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=written,
@@ -63,6 +64,10 @@ class Worker:
         return self
 
     def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
         self.process.kill()
         self.process.communicate()
 
@@ -81,6 +86,7 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
+            self.close()
             last = "\n".join(self.written.read_text(errors="replace").splitlines()[-15:])
             raise SystemExit(f"{self.name} stopped; the last that it wrote:\n{last}")
         return json.loads(line)
@@ -120,9 +126,13 @@ def measure(workers: Sequence[Worker], rounds: int, steps: int, builds: int) -> 
     built = [[worker.ask("graph") for worker in workers] for _ in range(builds)]
     for worker in workers:
         worker.ask("model")
-    taken = [[[worker.ask("step") for _ in range(steps)] for worker in workers] for _ in range(rounds + 1)]
+    stepped: list[list[float]] = [[] for _ in workers]
+    for turn in range(rounds + 1):
+        for worker, own in zip(workers, stepped, strict=True):
+            seconds = [worker.ask("step") for _ in range(steps)]
+            own += seconds if turn else []
     return {
-        STEP: [median(sum(own, [])) for own in zip(*taken[1:], strict=True)],
+        STEP: [median(own) for own in stepped],
         BUILDING: [median(own) for own in zip(*built, strict=True)],
     }
 
