@@ -125,7 +125,7 @@ def test_a_peer_that_stops_later_is_quoted(graph: Path, checkout: Path, tmp_path
     called, command = module.lightgcn_pytorch(checkout)
     with module.Worker(called, [*command, str(graph)], tmp_path) as worker:
         assert worker.read["interactions"] == 7
-        with pytest.raises(SystemExit, match=r"LightGCN-PyTorch stopped(.|\n)*has no attribute 'batches'"):
+        with pytest.raises(SystemExit, match=r"LightGCN-PyTorch stopped(.|\n)*has no attribute 'loss'"):
             worker.ask("step")  # without a model
 
 
