@@ -18,11 +18,32 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+
+
+class Library(Protocol):
+    """What is asked of each library; making one reads the files.
+
+    Args:
+        sizes: users, items and interactions that it has read.
+        sampling: seconds of sampling that belong to a step but were spent before it.
+    """
+
+    sizes: tuple[int, int, int]
+    sampling: float
+
+    def build(self) -> object:
+        """Build the normalised graph from the interactions in memory."""
+
+    def start(self) -> None:
+        """Make the model and its optimizer on the graph that was built."""
+
+    def step(self) -> object:
+        """Take one training step."""
 
 
 class Graphrec:
@@ -131,7 +152,11 @@ class RecBole:
         self.optimizer.step()
 
 
-LIBRARIES: dict[str, Any] = {"graphrec": Graphrec, "lightgcn-pytorch": LightGCNPyTorch, "recbole": RecBole}
+LIBRARIES: dict[str, Callable[[argparse.Namespace], Library]] = {
+    "graphrec": Graphrec,
+    "lightgcn-pytorch": LightGCNPyTorch,
+    "recbole": RecBole,
+}
 
 
 def write_atomic(lists: Path, table: Path) -> None:
@@ -148,7 +173,7 @@ def endless(epochs: Iterable[Any]) -> Iterator[Any]:
         yield from epochs
 
 
-def seconds(call: Any) -> float:
+def seconds(call: Callable[[], object]) -> float:
     """How long a call takes."""
     begin = time.perf_counter()
     call()
