@@ -13,21 +13,17 @@ from graphrec import bench
 from graphrec.bench.measure import Machine, extra_megabytes
 from graphrec.bench.memory import measured_apart
 from graphrec.bench.pairs import draw_pairs, read_pairs
-from graphrec.bench.work import attention_call, our_step, peer_step
+from graphrec.bench.work import attention_call, our_building, our_step, peer_building, peer_step
 from tests.worlds import small_world
 
-FIELDS = ["work", "ours_s", "peer", "peer_s", "ratio", "floor_s", "ours_mb", "peer_mb"]
+FIELDS = ["work", "ours_s", "peer", "peer_s", "ratio", "ours_mb", "peer_mb", "floor_s"]
+WORKS = ["LightGCN training step", "attention layer, additive", "attention layer, v2", "attention layer, dot"]
+WORKS += ["building the graph", "ranking all items"]
 
 
 def check(rows: list[bench.Row]) -> None:
-    assert [row["work"].split(":")[0].split()[0] for row in rows] == [
-        "LightGCN",
-        "attention",
-        "attention",
-        "building",
-        "ranking",
-    ]
-    for row in rows:
+    for row, work in zip(rows, WORKS, strict=True):
+        assert row["work"].startswith(work)
         assert list(row) == FIELDS
         numbers = [row["ours_s"], row["floor_s"]]
         if row["peer"] is None:
@@ -49,11 +45,20 @@ def test_rows_on_a_drawn_graph_and_on_a_graph_folder(tmp_path: Path, monkeypatch
     monkeypatch.setattr(bench, "measure_machine", lambda: Machine(bandwidth=1e10, arithmetic=1e11))
     rows = bench.run_bench(edges=2000, repeats=2)
     check(rows)
-    assert [row["ours_mb"] for row in rows] == [None, 1.5, 1.5, None, None]
+    peers = ["PyG LightGCN", "PyG GATConv", "PyG GATv2Conv", "PyG GATConv", "PyG to_undirected, gcn_norm", None]
+    assert [row["peer"] for row in rows] == peers
+    assert [row["ours_mb"] for row in rows] == [row["peer_mb"] for row in rows] == [None, 1.5, 1.5, 1.5, None, None]
 
     small_world().save(tmp_path)
     check(bench.run_bench(tmp_path, repeats=1))
-    assert asked == [(name, folder) for folder in (None, str(tmp_path)) for name in ("additive", "dot", "peer")]
+    layers = ("additive", "v2", "dot", "GATConv", "GATv2Conv")
+    assert asked == [(name, folder) for folder in (None, str(tmp_path)) for name in layers]
+
+    asked.clear()
+    alone = bench.run_bench(edges=2000, repeats=1, peer=False)
+    check(alone)
+    assert all(row["peer"] is None and row["peer_mb"] is None for row in alone)
+    assert [name for name, _ in asked] == ["additive", "v2", "dot"]
 
 
 def test_drawn_pairs() -> None:
@@ -64,6 +69,12 @@ def test_drawn_pairs() -> None:
     assert pairs.user.max() < pairs.num_users and pairs.item.max() < pairs.num_items
     np.testing.assert_array_equal(pairs.user, draw_pairs(3000, seed=1).user)
     assert pairs.graph().adjacency.num_edges == pairs.edge_index().shape[1] == 3000
+    assert pairs.test.degree.tolist() == [1] * pairs.num_users
+
+
+def test_a_large_graph_is_ranked_for_as_many_users_as_gowalla_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphrec.bench.pairs.GOWALLA_USERS", 20)
+    assert draw_pairs(3000).test.degree.sum() == 20
 
 
 def test_a_graph_folder_gives_all_train_rows_and_the_test_rows(tmp_path: Path) -> None:
@@ -73,11 +84,17 @@ def test_a_graph_folder_gives_all_train_rows_and_the_test_rows(tmp_path: Path) -
     assert len(pairs.user) + pairs.test.num_edges == len(data.interactions)
 
 
-def test_both_attention_layers_give_the_same_numbers() -> None:
+@pytest.mark.parametrize(("ours", "peer"), [("additive", "GATConv"), ("v2", "GATv2Conv")])
+def test_attention_layers_give_the_peers_output_and_gradient(ours: str, peer: str) -> None:
     pairs = draw_pairs(2000)
-    torch.testing.assert_close(
-        attention_call("additive", pairs)(), attention_call("peer", pairs)(), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(attention_call(ours, pairs)(), attention_call(peer, pairs)(), rtol=1e-4, atol=1e-5)
+
+
+def test_both_build_the_same_graph() -> None:
+    pairs = draw_pairs(2000)
+    csr, (edge_index, weight) = our_building(pairs)(), peer_building(pairs)()
+    torch.testing.assert_close(torch.stack([csr.row_index(), csr.col.long()]), edge_index)
+    torch.testing.assert_close(csr.value, weight)
 
 
 def test_both_steps_train() -> None:

@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
-
-from graphrec.bench.measure import Machine, measure_machine, times
+from graphrec.bench.measure import Call, Machine, measure_machine, times
 from graphrec.bench.memory import measured_apart
 from graphrec.bench.pairs import GOWALLA_EDGES, Pairs, draw_pairs, read_pairs
-from graphrec.bench.work import BATCH, HEADS, LAYERS, WIDTH, attention_call, our_step, peer_step
+from graphrec.bench.work import (
+    BUILDING,
+    HEADS,
+    LAYERS,
+    STEP,
+    WIDTH,
+    attention_call,
+    our_building,
+    our_step,
+    peer_building,
+    peer_step,
+)
 from graphrec.evaluation import evaluate
 from graphrec.models import EmbeddingSettings, LightGCN
 from graphrec.sampling import generator_for
-from graphrec.sparse import symmetric_normalize
 
 Row = dict[str, Any]
 K = 20
 
+# our layer → what it is called, PyG's layer beside it, and how many arrays of a vector a node are read and written
+ATTENTION = {
+    "additive": ("additive", "GATConv", 11),
+    "v2": ("v2", "GATv2Conv", 16),
+    "dot": ("dot, as in gat", "GATConv", 6),
+}
+
 
 def run_bench(
-    graph_folder: str | os.PathLike[str] | None = None, *, edges: int = GOWALLA_EDGES, repeats: int = 5
+    graph_folder: str | os.PathLike[str] | None = None,
+    *,
+    edges: int = GOWALLA_EDGES,
+    repeats: int = 5,
+    peer: bool = True,
 ) -> list[Row]:
     """Time training, attention, building and ranking on the CPU, ours and the peer's in turn, at the same thread count.
 
@@ -32,7 +54,8 @@ def run_bench(
     - LightGCN step of K layers: 2K products that read S and V and write V; Adam reads 4 V and writes 3 V.
     - attention layer, additive: S twice and 11 V (forward: input read, projection written and read, output written;
       backward: gradient, output and projection read, its gradient written and read, input read, its gradient written).
-    - attention layer, dot: S twice and 6 V (the same without the projection).
+    - attention layer, v2: S twice and 16 V (the same with two projections, one for queries, one for keys and values).
+    - attention layer, dot: S twice and 6 V (the same without a projection).
     - building: the pairs read (4E), columns, types and values (12E) and row pointers (8N) written.
     - ranking: vectors read and lists written, or 2 · users · items · W operations, whichever takes longer.
 
@@ -43,10 +66,11 @@ def run_bench(
         graph_folder: a graph folder whose interactions to use; None draws a power-law graph of Gowalla's proportions.
         edges: directed edges of the drawn graph, at least 100.
         repeats: timed calls, after one that is not timed; the median counts.
+        peer: False times ours alone. PyG's attention makes arrays of edges × width, too large for a large graph.
 
     Returns:
-        Rows ``{"work", "ours_s", "peer", "peer_s", "ratio", "floor_s", "ours_mb", "peer_mb"}``. The peer's are None
-        where there is none. The last two stand in the attention rows alone: how far the first call in a process of its
+        Rows ``{"work", "ours_s", "peer", "peer_s", "ratio", "ours_mb", "peer_mb", "floor_s"}``. The peer's are None
+        where there is none. The megabytes stand in the attention rows alone: how far the first call in a process of its
         own raises that process's memory, None where the system does not say (outside Linux).
 
     Raises:
@@ -54,89 +78,78 @@ def run_bench(
     """
     folder = None if graph_folder is None else os.fspath(graph_folder)
     pairs = draw_pairs(edges) if folder is None else read_pairs(folder)
-    machine = measure_machine()
-    memory = {name: measured_apart(name, folder, edges) for name in ("additive", "dot", "peer")}
-    return [
-        _step(pairs, machine, repeats),
-        *_attention(pairs, machine, repeats, memory),
-        _building(pairs, machine, repeats),
-        _ranking(pairs, machine, repeats),
-    ]
+    layers = [*ATTENTION, "GATConv", "GATv2Conv"] if peer else [*ATTENTION]
+    run = _Run(pairs, measure_machine(), repeats, peer)
+    memory = {name: measured_apart(name, folder, edges) for name in layers}
+    return [_step(run), *(_attention(run, name, memory) for name in ATTENTION), _building(run), _ranking(run)]
 
 
-def _step(pairs: Pairs, machine: Machine, repeats: int) -> Row:
-    ours, peer = times([our_step(pairs), peer_step(pairs)], repeats)
-    edges, vectors = _sizes(pairs)
-    floor = machine.floor(2 * LAYERS * (edges + 2 * vectors) + 7 * vectors)
-    work = f"LightGCN training step: {LAYERS} layers, width {WIDTH}, batch {BATCH}, BPR, sampling and Adam"
-    return _row(work, ours, floor, "PyG LightGCN", peer)
+@dataclass(frozen=True)
+class _Run:
+    """What the rows of one run share."""
+
+    pairs: Pairs
+    machine: Machine
+    repeats: int
+    peer: bool
+
+    @property
+    def edge_bytes(self) -> int:
+        """S."""
+        return 4 * 2 * len(self.pairs.user) + 8 * self.pairs.num_nodes
+
+    @property
+    def vector_bytes(self) -> int:
+        """V."""
+        return 4 * self.pairs.num_nodes * WIDTH
+
+    def row(
+        self, work: str, floor: float, ours: Call, peer: str = "", make_peer: Callable[[], Call] | None = None
+    ) -> Row:
+        """Ours timed in turn with the peer's, which is made only if it is wanted."""
+        theirs = [make_peer()] if self.peer and make_peer else []
+        seconds, *others = (median(own) for own in times([ours, *theirs], self.repeats))
+        return {
+            "work": work,
+            "ours_s": seconds,
+            "peer": peer if others else None,
+            "peer_s": others[0] if others else None,
+            "ratio": others[0] / seconds if others else None,
+            "ours_mb": None,
+            "peer_mb": None,
+            "floor_s": floor,
+        }
 
 
-def _attention(pairs: Pairs, machine: Machine, repeats: int, memory: dict[str, float | None]) -> list[Row]:
-    additive, dot, peer = times([attention_call(name, pairs) for name in ("additive", "dot", "peer")], repeats)
-    edges, vectors = _sizes(pairs)
-    shape = f"{HEADS} heads × {WIDTH // HEADS}, forward and backward"
-    rows = {
-        "additive": _row(
-            f"attention layer, additive: {shape}",
-            additive,
-            machine.floor(2 * edges + 11 * vectors),
-            "PyG GATConv",
-            peer,
-        ),
-        "dot": _row(
-            f"attention layer, dot, as in gat: {shape}",
-            dot,
-            machine.floor(2 * edges + 6 * vectors),
-            "PyG GATConv",
-            peer,
-        ),
-    }
-    return [row | {"ours_mb": memory[name], "peer_mb": memory["peer"]} for name, row in rows.items()]
+def _step(run: _Run) -> Row:
+    floor = run.machine.floor(2 * LAYERS * (run.edge_bytes + 2 * run.vector_bytes) + 7 * run.vector_bytes)
+    return run.row(STEP, floor, our_step(run.pairs), "PyG LightGCN", partial(peer_step, run.pairs))
 
 
-def _building(pairs: Pairs, machine: Machine, repeats: int) -> Row:
-    def ours() -> object:
-        return symmetric_normalize(pairs.graph().adjacency)
-
-    def peer() -> object:
-        return gcn_norm(pairs.edge_index(), num_nodes=pairs.num_nodes, add_self_loops=False)
-
-    own, theirs = times([ours, peer], repeats)
-    floor = machine.floor(16 * 2 * len(pairs.user) + 8 * pairs.num_nodes)
-    return _row("building the graph, normalised", own, floor, "PyG to_undirected, gcn_norm", theirs)
+def _attention(run: _Run, name: str, memory: dict[str, float | None]) -> Row:
+    called, peer, vectors = ATTENTION[name]
+    floor = run.machine.floor(2 * run.edge_bytes + vectors * run.vector_bytes)
+    work = f"attention layer, {called}: {HEADS} heads × {WIDTH // HEADS}, forward and backward"
+    ours, make_peer = attention_call(name, run.pairs), partial(attention_call, peer, run.pairs)
+    return run.row(work, floor, ours, f"PyG {peer}", make_peer) | {"ours_mb": memory[name], "peer_mb": memory.get(peer)}
 
 
-def _ranking(pairs: Pairs, machine: Machine, repeats: int) -> Row:
+def _building(run: _Run) -> Row:
+    floor = run.machine.floor(16 * 2 * len(run.pairs.user) + 8 * run.pairs.num_nodes)
+    make_peer = partial(peer_building, run.pairs)
+    return run.row(BUILDING, floor, our_building(run.pairs), "PyG to_undirected, gcn_norm", make_peer)
+
+
+def _ranking(run: _Run) -> Row:
+    pairs = run.pairs
     model = LightGCN(pairs.graph(), EmbeddingSettings(width=WIDTH, layers=LAYERS))
     model.reset(generator_for(0))
     model.eval()
     seen = model.graph.seen
-    (ours,) = times([lambda: evaluate(model.score_block, train=seen, test=pairs.test, ks=(K,))], repeats)
     users = int(((pairs.test.degree > 0) & (seen.degree > 0)).sum())
-    floor = machine.floor(4 * pairs.num_nodes * WIDTH + 8 * K * users, 2 * users * pairs.num_items * WIDTH)
-    return _row(f"ranking all items for {users:,} users, with metrics", ours, floor)
-
-
-def _row(work: str, ours: list[float], floor: float, peer: str | None = None, theirs: list[float] | None = None) -> Row:
-    seconds = median(ours)
-    peer_seconds = None if theirs is None else median(theirs)
-    ratio = None if peer_seconds is None else peer_seconds / seconds
-    return {
-        "work": work,
-        "ours_s": seconds,
-        "peer": peer,
-        "peer_s": peer_seconds,
-        "ratio": ratio,
-        "floor_s": floor,
-        "ours_mb": None,
-        "peer_mb": None,
-    }
-
-
-def _sizes(pairs: Pairs) -> tuple[int, int]:
-    """Bytes S of the edges and V of a vector a node."""
-    return 4 * 2 * len(pairs.user) + 8 * pairs.num_nodes, 4 * pairs.num_nodes * WIDTH
+    floor = run.machine.floor(run.vector_bytes + 8 * K * users, 2 * users * pairs.num_items * WIDTH)
+    work = f"ranking all items for {users:,} users, with metrics"
+    return run.row(work, floor, lambda: evaluate(model.score_block, train=seen, test=pairs.test, ks=(K,)))
 
 
 __all__ = ["run_bench"]

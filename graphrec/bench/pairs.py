@@ -60,7 +60,8 @@ def draw_pairs(edges: int, seed: int = 0) -> Pairs:
 
     Args:
         edges: directed ones, so twice the pairs; a small graph gets more nodes than its proportion, to stay sparse.
-        seed: of all draws; each user gets one random test item.
+        seed: of all draws. The first users, as many as Gowalla's at most, get one random test item each: ranking
+            takes users × items, and so would grow with the square of the edges.
     """
     random = np.random.default_rng(seed)
     least = math.isqrt(4 * edges)
@@ -72,7 +73,8 @@ def draw_pairs(edges: int, seed: int = 0) -> Pairs:
         item = item_order[(num_items * random.random(edges) ** SKEW).astype(np.int64)]
         keys = np.union1d(keys, user * num_items + item)
     user, item = np.divmod(np.sort(random.choice(keys, edges // 2, replace=False)), num_items)
-    test = CSR.from_pairs(np.arange(num_users), random.integers(num_items, size=num_users), num_users, num_items)
+    judged = min(num_users, GOWALLA_USERS)
+    test = CSR.from_pairs(np.arange(judged), random.integers(num_items, size=judged), num_users, num_items)
     return Pairs(num_users, num_items, user.astype(np.int32), item.astype(np.int32), test)
 
 
@@ -82,6 +84,10 @@ def read_pairs(folder: str | PathLike[str]) -> Pairs:
     Raises:
         DataError: the folder is foreign or damaged.
     """
-    dataset = Dataset.load(folder)
+    return pairs_of(Dataset.load(folder))
+
+
+def pairs_of(dataset: Dataset) -> Pairs:
+    """All train rows and the test rows of a data set."""
     test = CSR.from_pairs(*dataset.interactions.select(Part.TEST), dataset.num_users, dataset.num_items)
     return Pairs(dataset.num_users, dataset.num_items, *dataset.interactions.select(*TRAIN_PARTS), test)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import GATConv
+from torch_geometric.nn import GATConv, GATv2Conv
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.nn.models import LightGCN as PeerLightGCN
 
 from graphrec.bench.measure import Call
@@ -18,7 +20,9 @@ from graphrec.sampling import BatchSampler, generator_for
 from graphrec.sparse import attend, segment_sum, symmetric_normalize
 
 WIDTH, LAYERS, BATCH, HEADS = 64, 3, 2048, 4
-Layer = Callable[[], Tensor]
+STEP = f"LightGCN training step: {LAYERS} layers, width {WIDTH}, batch {BATCH}, BPR, sampling and Adam"
+BUILDING = "building the graph, normalised"
+Forward = Callable[[], Tensor]
 
 
 def our_step(pairs: Pairs) -> Call:
@@ -66,47 +70,74 @@ def peer_step(pairs: Pairs) -> Call:
     return step
 
 
+def our_building(pairs: Pairs) -> Call:
+    """From sorted pairs to a symmetric, normalised graph."""
+    return lambda: symmetric_normalize(pairs.graph().adjacency)
+
+
+def peer_building(pairs: Pairs) -> Call:
+    """The same by PyG's ``to_undirected`` and ``gcn_norm``."""
+    return lambda: gcn_norm(pairs.edge_index(), num_nodes=pairs.num_nodes, add_self_loops=False)
+
+
 def attention_call(name: str, pairs: Pairs) -> Call:
     """One attention layer, forward and backward, to the gradients of its parameters and its input.
 
     Args:
-        name: ``peer`` is PyG's GATConv; ``additive`` the same layer on our operations, with the same parameters and so
-            with the same numbers; ``dot`` the layer of our gat, which knows edge types and has no projection.
+        name: ``GATConv`` and ``GATv2Conv`` are PyG's layers; ``additive`` and ``v2`` the same two on our operations,
+            with the same parameters and so with the same numbers; ``dot`` the layer of our gat, which knows edge types
+            and has no projection.
         pairs: the graph.
 
     Returns:
-        A call that gives the layer's output [N, W].
+        A call that gives the layer's output and the gradient of its input, each [N, W].
     """
     x = torch.randn(pairs.num_nodes, WIDTH, generator=generator_for(0)).requires_grad_()
     gradient = torch.randn(x.shape, generator=generator_for(1))
-    forward = {"peer": _peer_layer, "additive": _additive_layer, "dot": _dot_layer}[name](pairs, x)
+    forward = ATTENTION[name](pairs, x)
 
-    def call() -> Tensor:
+    def call() -> tuple[Tensor, Tensor | None]:
         x.grad = None
         out = forward()
         out.backward(gradient)
-        return out.detach()
+        return out.detach(), x.grad
 
     return call
 
 
-def _peer_layer(pairs: Pairs, x: Tensor) -> Layer:
-    layer, edge_index = _gat_conv(), pairs.edge_index()
+def _gat_conv(pairs: Pairs, x: Tensor) -> Forward:
+    layer, edge_index = _drawn(GATConv), pairs.edge_index()
     return lambda: layer(x, edge_index)
 
 
-def _additive_layer(pairs: Pairs, x: Tensor) -> Layer:
-    layer, csr, vector = _gat_conv(), pairs.graph().adjacency, torch.ones(HEADS, 1)
+def _gatv2_conv(pairs: Pairs, x: Tensor) -> Forward:
+    layer, edge_index = _drawn(GATv2Conv), pairs.edge_index()
+    return lambda: layer(x, edge_index)
+
+
+def _additive(pairs: Pairs, x: Tensor) -> Forward:
+    layer, csr, vector = _drawn(GATConv), pairs.graph().adjacency, torch.ones(HEADS, 1)
 
     def forward() -> Tensor:
-        value = layer.lin(x).unflatten(1, (HEADS, -1))
-        query, key = ((value * weight).sum(dim=-1, keepdim=True) for weight in (layer.att_dst, layer.att_src))
-        return attend(csr, query, key, value, score="additive", vector=vector)[0].flatten(1)
+        value = layer.lin(x)
+        scored = torch.block_diag(*torch.stack([layer.att_dst[0], layer.att_src[0]], dim=-1))  # [W, 2H]
+        query, key = (value @ scored).view(-1, HEADS, 2, 1).unbind(2)
+        return attend(csr, query, key, _by_head(value), score="additive", vector=vector)[0].flatten(1)
 
     return forward
 
 
-def _dot_layer(pairs: Pairs, x: Tensor) -> Layer:
+def _v2(pairs: Pairs, x: Tensor) -> Forward:
+    layer, csr = _drawn(GATv2Conv), pairs.graph().adjacency
+
+    def forward() -> Tensor:
+        query, key = _by_head(layer.lin_r(x)), _by_head(layer.lin_l(x))
+        return attend(csr, query, key, key, score="v2", vector=layer.att[0])[0].flatten(1)
+
+    return forward
+
+
+def _dot(pairs: Pairs, x: Tensor) -> Forward:
     layer, csr = GATLayer(WIDTH, HEADS, relations=2), pairs.graph().adjacency
     normalized = symmetric_normalize(csr)
     assert normalized.value is not None
@@ -114,9 +145,23 @@ def _dot_layer(pairs: Pairs, x: Tensor) -> Layer:
     return lambda: layer(csr, x, x, row_scale=scale, log_degree=log_degree)[0]
 
 
-def _gat_conv() -> GATConv:
-    """GATConv with the same parameters every time, whatever was drawn before."""
-    layer, generator = GATConv(WIDTH, WIDTH // HEADS, heads=HEADS, add_self_loops=False, bias=False), generator_for(2)
+ATTENTION: dict[str, Callable[[Pairs, Tensor], Forward]] = {
+    "additive": _additive,
+    "v2": _v2,
+    "dot": _dot,
+    "GATConv": _gat_conv,
+    "GATv2Conv": _gatv2_conv,
+}
+
+
+def _drawn(kind: type[Any]) -> Any:
+    """A layer of PyG's with the same parameters every time, whatever was drawn before."""
+    layer, generator = kind(WIDTH, WIDTH // HEADS, heads=HEADS, add_self_loops=False, bias=False), generator_for(2)
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.1, generator=generator)
     return layer
+
+
+def _by_head(x: Tensor) -> Tensor:
+    """[N, W] as [N, H, W / H]."""
+    return x.unflatten(1, (HEADS, -1))
