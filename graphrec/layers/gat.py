@@ -37,7 +37,7 @@ class GATLayer(nn.Module):
     def __init__(self, width: int, heads: int, relations: int) -> None:
         super().__init__()
         self.heads = heads
-        self.scale = nn.Parameter(torch.zeros(heads, 1))
+        self.scale = nn.Parameter(torch.zeros(heads))
         self.relation_key = nn.Parameter(torch.zeros(relations, heads, width // heads))
         self.relation_bias = nn.Parameter(torch.zeros(relations, heads))
 
@@ -50,7 +50,8 @@ class GATLayer(nn.Module):
         """
         return {
             "query": self._split(receiver.detach()),
-            "key": self.scale * self._split(sender.detach()),
+            "key": self._split(sender.detach()),
+            "scale": self.scale,
             "relation_key": self.relation_key,
             "bias": (-0.5 * log_degree)[:, None].expand(-1, self.heads),
             "relation_bias": self.relation_bias,

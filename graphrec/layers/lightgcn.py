@@ -5,23 +5,28 @@ N nodes, W width.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
+from torch.autograd import Function
 
 from graphrec.sparse import CSR, spmm
 
 
-def propagate_mean(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
+def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, rows: Tensor | None = None) -> Tensor:
     """The mean over layers 0..K of Ãᵏ E (LightGCN eqs. 7–8 with α_k = 1/(K+1)).
 
-    In Horner form, E + Ã(E + Ã(E + …)), so that neither direction stores a layer.
+    In Horner form, E + Ã(E + Ã(E + …)), so that no layer is stored. Ã is its own transpose, so the gradient is the same
+    sum of the gradient that comes in.
 
     Args:
-        normalized: Ã = D^-½ A D^-½, CSR [N, N].
+        normalized: Ã = D^-½ A D^-½, CSR [N, N], symmetric.
         vectors: layer-0 vectors E, float [N, W].
         layers: K ≥ 0.
+        rows: int64 [n], distinct nodes whose vectors alone are wanted; None means all.
 
     Returns:
-        float [N, W].
+        float [N, W], or [n, W].
 
     >>> import torch
     >>> from graphrec.sparse import symmetric_normalize
@@ -30,10 +35,40 @@ def propagate_mean(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
     tensor([[2.],
             [2.]])
     """
-    total = vectors
-    for _ in range(layers):
-        total = vectors + spmm(normalized, total)
-    return total / (layers + 1)
+    last = normalized if rows is None else normalized.take_rows(rows)
+    mean: Tensor = _PropagateMean.apply(normalized, last, vectors, layers, rows)  # type: ignore[no-untyped-call]
+    return mean
+
+
+class _PropagateMean(Function):
+    """``propagate_mean``; the last product gives, and the first one backward takes, the wanted rows alone."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, normalized: CSR, last: CSR, vectors: Tensor, layers: int, rows: Tensor | None
+    ) -> Tensor:
+        ctx.graphs, ctx.layers, ctx.rows = (normalized, last), layers, rows
+        total = vectors
+        for _ in range(layers - 1):
+            total = spmm(normalized, total).add_(vectors)
+        first = vectors if rows is None else vectors[rows]
+        return (spmm(last, total).add_(first) if layers else first) / (layers + 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (normalized, last), layers, rows = ctx.graphs, ctx.layers, ctx.rows
+        first = grad / (layers + 1)
+
+        def plus_first(total: Tensor) -> Tensor:
+            total[slice(None) if rows is None else rows] += first
+            return total
+
+        if layers == 0:
+            return None, None, plus_first(grad.new_zeros(normalized.num_rows, grad.shape[1])), None, None
+        total = plus_first(spmm(last if rows is None else last.transpose[0], first))
+        for _ in range(layers - 1):
+            total = plus_first(spmm(normalized, total))
+        return None, None, total, None, None
 
 
 def layer_sum(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import embedding, normalize
 
 from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph
@@ -148,8 +148,13 @@ class EmbeddingModel(Model):
         return [{"params": list(self.parameters()), "lr": learning_rate}]
 
     @abstractmethod
-    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
-        """Final vectors of all nodes, float32 [N, W]; with a generator, under the model's dropout."""
+    def propagate(self, generator: torch.Generator | None = None, rows: Tensor | None = None) -> Tensor:
+        """Final vectors of all nodes, float32 [N, W].
+
+        Args:
+            generator: draws the model's dropout; None leaves it out.
+            rows: int64 [n], distinct nodes whose vectors alone are wanted, float32 [n, W].
+        """
 
     @abstractmethod
     def fold_in_vectors(self, history: CSR) -> Tensor:
@@ -168,18 +173,18 @@ class EmbeddingModel(Model):
 
     def loss(self, batch: Batch) -> Tensor:
         """The training loss of one batch, a scalar with gradient."""
-        positive_item = batch.positive + self.graph.num_users
-        negative_item = batch.negative + self.graph.num_users
-        final = self.propagate(batch.generator)
-        user, positive = final[batch.user], final[positive_item]
+        parts = [batch.user, batch.positive + self.graph.num_users]
         if self.settings.loss == "bpr":
-            value = bpr_loss(user, positive, final[negative_item])
-            rows = [batch.user, positive_item, negative_item]
+            parts.append(batch.negative + self.graph.num_users)
+        rows, place = torch.cat(parts).unique(return_inverse=True)
+        final = embedding(place, self.propagate(batch.generator, rows))
+        user, positive, *negative = final.split(len(batch))
+        if self.settings.loss == "bpr":
+            value = bpr_loss(user, positive, *negative)
         else:
             used = used_in_batch(self.graph.seen, batch.user, batch.positive)
             value = softmax_loss(user, positive, used, self.settings.temperature)
-            rows = [batch.user, positive_item]
-        return value + self.settings.l2 * l2_penalty(*(self.table[row] for row in rows))
+        return value + self.settings.l2 * l2_penalty(*embedding(torch.cat(parts), self.table).split(len(batch)))
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and scoring; either way what was kept is forgotten."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from graphrec.graph import HeteroGraph
 from graphrec.layers import GATLayer
@@ -83,10 +84,11 @@ class GAT(EmbeddingModel):
         squares = torch.stack([parameter.square().sum() for parameter in self.attention.parameters()])
         return super().loss(batch) + self.settings.attention_l2 * squares.sum()
 
-    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
-        total: Tensor = self.table
-        for vectors, _ in self._layers(generator):
-            total = total + vectors
+    def propagate(self, generator: torch.Generator | None = None, rows: Tensor | None = None) -> Tensor:
+        total: Tensor = self.table if rows is None else embedding(rows, self.table)
+        for number, (vectors, _) in enumerate(self._layers(generator, rows), start=1):
+            wanted = rows is None or number == self.settings.layers
+            total = total + (vectors if wanted else embedding(rows, vectors))
         return total / (self.settings.layers + 1)
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
@@ -123,20 +125,28 @@ class GAT(EmbeddingModel):
     def _attention(self) -> list[GATLayer]:
         return list(self.attention)  # type: ignore[arg-type]
 
-    def _layers(self, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """What each layer's nodes receive, float32 [N, W], and the log-sum-exp of their scores, [N, H]."""
+    def _layers(
+        self, generator: torch.Generator | None = None, rows: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What each layer's nodes receive, float32 [N, W], and the log-sum-exp of their scores, [N, H].
+
+        With ``rows`` the last layer has those nodes alone, [n, W] and [n, H].
+        """
         vectors: Tensor = self.table
-        for layer in self._attention():
+        for number, layer in enumerate(self._attention(), start=1):
             message, dropout, seed = vectors, 0.0, 0
             if generator is not None:
                 message = dropped(vectors, self.settings.message_dropout, generator)
                 dropout = self.settings.attention_dropout
                 seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+            csr, receiver, row_scale = self.graph.adjacency, vectors, self.row_scale
+            if rows is not None and number == self.settings.layers:
+                csr, receiver, row_scale = csr.take_rows(rows), vectors[rows], row_scale[rows]
             vectors, lse = layer(
-                self.graph.adjacency,
+                csr,
+                receiver,
                 vectors,
-                vectors,
-                row_scale=self.row_scale,
+                row_scale=row_scale,
                 log_degree=self.log_degree,
                 message=message,
                 dropout=dropout,

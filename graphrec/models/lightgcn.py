@@ -28,8 +28,8 @@ class LightGCN(EmbeddingModel):
         super().__init__(graph.interactions_only(), settings)
         self.normalized = symmetric_normalize(self.graph.adjacency)
 
-    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
-        return propagate_mean(self.normalized, self.table, self.settings.layers)
+    def propagate(self, generator: torch.Generator | None = None, rows: Tensor | None = None) -> Tensor:
+        return propagate_mean(self.normalized, self.table, self.settings.layers, rows)
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay."""

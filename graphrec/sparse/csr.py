@@ -131,7 +131,7 @@ class CSR:
         """
         row = self.row_index()
         kinds = () if self.edge_type is None else (self.edge_type,)
-        permutation = sorted_order(self.col, *kinds, row)
+        permutation = sorted_order(self.col, *kinds)  # stable, and the edges stand in the order of their rows
         turned = CSR(
             rowptr=_row_pointers(self.col, self.num_cols),
             col=row[permutation].to(torch.int32),
@@ -178,6 +178,27 @@ class CSR:
                 permutation,
             )
         return other
+
+    def take_rows(self, rows: Tensor) -> CSR:
+        """The graph that has some of the rows alone, with all their edges, in the order given.
+
+        Args:
+            rows: int64 [n] in [0, N).
+
+        Returns:
+            CSR [n, M].
+        """
+        count = self.degree[rows]
+        rowptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
+        shift = (self.rowptr[rows] - rowptr[:-1]).repeat_interleave(count, output_size=int(rowptr[-1]))
+        edge = shift + torch.arange(len(shift), device=self.device)
+        return CSR(
+            rowptr=rowptr,
+            col=self.col[edge],
+            num_cols=self.num_cols,
+            edge_type=None if self.edge_type is None else self.edge_type[edge],
+            value=None if self.value is None else self.value[edge],
+        )
 
     def without_edges(self, removed: Tensor) -> CSR:
         """The graph without some of its edges.

@@ -8,7 +8,7 @@ from torch_geometric.nn import LGConv
 
 from graphrec.layers import GATLayer, layer_sum, propagate_mean
 from graphrec.sampling import generator_for
-from graphrec.sparse import segment_sum, symmetric_normalize
+from graphrec.sparse import segment_sum, spmm, symmetric_normalize
 from tests.worlds import hand_graph
 
 
@@ -33,6 +33,24 @@ def test_horner_form_is_the_mean_of_the_layers(layers: int) -> None:
     assert torch.allclose(propagate_mean(normalized, vectors, layers), torch.stack(each).mean(0), atol=1e-6)
     expected = torch.stack(each[:-1]).sum(0) if layers else torch.zeros_like(vectors)
     assert torch.allclose(layer_sum(normalized, vectors, layers), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_the_gradient_is_that_of_the_plain_sum(layers: int) -> None:
+    normalized = symmetric_normalize(hand_graph().adjacency)
+    vectors = torch.randn(normalized.num_rows, 5, generator=generator_for(0)).requires_grad_()
+    signs = torch.randn(normalized.num_rows, 5, generator=generator_for(1))
+    each = [vectors]
+    for _ in range(layers):
+        each.append(spmm(normalized, each[-1], backend="reference"))
+    mean = torch.stack(each).mean(0)
+    for rows in (None, torch.tensor([4, 0, 5])):
+        wanted = slice(None) if rows is None else rows
+        found = propagate_mean(normalized, vectors, layers, rows)
+        assert torch.allclose(found, mean[wanted], atol=1e-6)
+        (ours,) = torch.autograd.grad(found, vectors, signs[wanted])
+        (expected,) = torch.autograd.grad(mean[wanted], vectors, signs[wanted], retain_graph=True)
+        assert torch.allclose(ours, expected, atol=1e-6)
 
 
 def attention_inputs(width: int = 8) -> dict[str, torch.Tensor]:

@@ -38,6 +38,20 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
         assert bool(model.table.grad[3].abs().sum() > 0) is reached
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_some_rows_alone_are_the_same(layers: int) -> None:
+    model, rows = fitted(layers=layers), torch.tensor([4, 0, 3])
+    given = [*model.parameters()]
+    whole, some = model.propagate()[rows], model.propagate(rows=rows)
+    assert torch.allclose(some, whole, atol=1e-6)
+    for ours, expected in zip(
+        torch.autograd.grad(some.square().sum(), given),
+        torch.autograd.grad(whole.square().sum(), given),
+        strict=True,
+    ):
+        assert torch.allclose(ours, expected, atol=1e-5)
+
+
 def test_folding_in_weighs_like_a_layer() -> None:
     """One layer: a newcomer's layer 0 is zero, so scores are r- and degree-terms alone, equal to LightGCN's weights."""
     model = fitted(layers=1)

@@ -35,6 +35,15 @@ def test_five_nodes_by_hand() -> None:
     assert (csr.num_rows, csr.num_cols, csr.num_edges) == (5, 5, 6)
 
 
+def test_taking_rows() -> None:
+    csr = five_nodes().take_rows(torch.tensor([3, 2, 0]))
+    assert (csr.rowptr.tolist(), csr.col.tolist()) == ([0, 3, 3, 5], [3, 3, 0, 1, 2])
+    assert csr.edge_type is not None and csr.edge_type.tolist() == [0, 0, 1, 0, 1]
+    assert csr.value is not None and csr.value.tolist() == [5, 6, 4, 1, 2]
+    assert torch.equal(dense(csr), dense(five_nodes())[[3, 2, 0]])
+    assert five_nodes().take_rows(torch.tensor([], dtype=torch.int64)).num_edges == 0
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 3)), max_size=30))
 def test_from_pairs_sorts_by_row_type_column(edges: list[tuple[int, int, int]]) -> None:
     row, kind, col = (np.array([edge[place] for edge in edges], dtype=np.int64) for place in range(3))
