@@ -115,7 +115,7 @@ class HeteroGraph:
         assert self.adjacency.edge_type is not None
         kept = self.adjacency.without_edges(self.adjacency.edge_type >= 2)
         size = self.num_users + self.num_items
-        adjacency = CSR(kept.rowptr[: size + 1], kept.col, size, kept.edge_type)
+        adjacency = CSR(kept.rowptr[: size + 1], kept.col, size, kept.edge_type).known_symmetric()
         features = {kind: tensor for kind, tensor in self.features.items() if kind != "entity"}
         return HeteroGraph(self.num_users, self.num_items, 0, adjacency, self.relations[:2], features)
 
@@ -128,7 +128,7 @@ class HeteroGraph:
         row, col = row.to(self.device).long(), col.to(self.device).long()
         pairs = torch.cat([row * self.num_nodes + col, col * self.num_nodes + row])
         keys = self.adjacency.row_index() * self.num_nodes + self.adjacency.col
-        return replace(self, adjacency=self.adjacency.without_edges(torch.isin(keys, pairs)))
+        return replace(self, adjacency=self.adjacency.without_edges(torch.isin(keys, pairs)).known_symmetric())
 
     def to(self, device: torch.device | str) -> HeteroGraph:
         """The graph on another device; itself if it is there."""
@@ -169,7 +169,7 @@ def assemble(
         sum(sizes),
         sum(sizes),
         edge_type=np.concatenate([2 * relation, 2 * relation + 1]),
-    )
+    ).known_symmetric()
     relations = tuple(name for forward in names for name in (forward, REVERSE + forward))
     return HeteroGraph(*sizes, adjacency, relations, features or {}, int(loop.sum()))
 

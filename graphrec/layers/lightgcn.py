@@ -44,9 +44,7 @@ class _PropagateMean(Function):
     """``propagate_mean``; the last product gives, and the first one backward takes, the wanted rows alone."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, normalized: CSR, last: CSR, vectors: Tensor, layers: int, rows: Tensor | None
-    ) -> Tensor:
+    def forward(ctx: Any, normalized: CSR, last: CSR, vectors: Tensor, layers: int, rows: Tensor | None) -> Tensor:
         ctx.graphs, ctx.layers, ctx.rows = (normalized, last), layers, rows
         total = vectors
         for _ in range(layers - 1):
@@ -55,7 +53,7 @@ class _PropagateMean(Function):
         return (spmm(last, total).add_(first) if layers else first) / (layers + 1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (normalized, last), layers, rows = ctx.graphs, ctx.layers, ctx.rows
         first = grad / (layers + 1)
 

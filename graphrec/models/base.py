@@ -148,13 +148,20 @@ class EmbeddingModel(Model):
         return [{"params": list(self.parameters()), "lr": learning_rate}]
 
     @abstractmethod
-    def propagate(self, generator: torch.Generator | None = None, rows: Tensor | None = None) -> Tensor:
-        """Final vectors of all nodes, float32 [N, W].
+    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
+        """Final vectors of all nodes, float32 [N, W]; with a generator, under the model's dropout."""
+
+    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Final vectors of some nodes, for a training step; override it where these alone cost less.
 
         Args:
-            generator: draws the model's dropout; None leaves it out.
-            rows: int64 [n], distinct nodes whose vectors alone are wanted, float32 [n, W].
+            rows: int64 [n], distinct nodes.
+            generator: as in ``propagate``.
+
+        Returns:
+            float32 [n, W].
         """
+        return embedding(rows, self.propagate(generator))
 
     @abstractmethod
     def fold_in_vectors(self, history: CSR) -> Tensor:
@@ -177,7 +184,7 @@ class EmbeddingModel(Model):
         if self.settings.loss == "bpr":
             parts.append(batch.negative + self.graph.num_users)
         rows, place = torch.cat(parts).unique(return_inverse=True)
-        final = embedding(place, self.propagate(batch.generator, rows))
+        final = embedding(place, self.propagate_to(rows, batch.generator))
         user, positive, *negative = final.split(len(batch))
         if self.settings.loss == "bpr":
             value = bpr_loss(user, positive, *negative)

@@ -84,11 +84,16 @@ class GAT(EmbeddingModel):
         squares = torch.stack([parameter.square().sum() for parameter in self.attention.parameters()])
         return super().loss(batch) + self.settings.attention_l2 * squares.sum()
 
-    def propagate(self, generator: torch.Generator | None = None, rows: Tensor | None = None) -> Tensor:
-        total: Tensor = self.table if rows is None else embedding(rows, self.table)
-        for number, (vectors, _) in enumerate(self._layers(generator, rows), start=1):
-            wanted = rows is None or number == self.settings.layers
-            total = total + (vectors if wanted else embedding(rows, vectors))
+    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
+        total: Tensor = self.table
+        for vectors, _ in self._layers(generator):
+            total = total + vectors
+        return total / (self.settings.layers + 1)
+
+    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        *before, total = [self.table, *(vectors for vectors, _ in self._layers(generator, rows))]
+        for vectors in before:
+            total = total + embedding(rows, vectors)
         return total / (self.settings.layers + 1)
 
     def fold_in_vectors(self, history: CSR) -> Tensor:

@@ -28,7 +28,10 @@ class LightGCN(EmbeddingModel):
         super().__init__(graph.interactions_only(), settings)
         self.normalized = symmetric_normalize(self.graph.adjacency)
 
-    def propagate(self, generator: torch.Generator | None = None, rows: Tensor | None = None) -> Tensor:
+    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
+        return propagate_mean(self.normalized, self.table, self.settings.layers)
+
+    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return propagate_mean(self.normalized, self.table, self.settings.layers, rows)
 
     def fold_in_vectors(self, history: CSR) -> Tensor:

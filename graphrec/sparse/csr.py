@@ -154,6 +154,11 @@ class CSR:
         equal = torch.equal(row[here], self.col[there].long()) and torch.equal(self.col[here].long(), row[there])
         return equal and (self.value is None or torch.equal(self.value[here], self.value[there]))
 
+    def known_symmetric(self) -> CSR:
+        """This graph, which its maker knows to be symmetric: nothing will be compared. Returns itself."""
+        self.__dict__["symmetric"] = True
+        return self
+
     def to(self, device: torch.device | str) -> CSR:
         """The same graph on ``device``."""
         if self.device == torch.device(device):
@@ -234,9 +239,7 @@ def symmetric_normalize(csr: CSR) -> CSR:
     structure = csr if csr.value is None else csr.with_value(None)
     _check(structure.symmetric, "symmetric_normalize needs a graph in which every edge stands with its reverse")
     scale = csr.degree.clamp(min=1).double().rsqrt()  # a row without edges is never read
-    normalized = structure.with_value((scale[csr.row_index()] * scale[csr.col.long()]).float())
-    normalized.__dict__["symmetric"] = True  # known without comparing
-    return normalized
+    return structure.with_value((scale[csr.row_index()] * scale[csr.col.long()]).float()).known_symmetric()
 
 
 def _row_pointers(row: Tensor, num_rows: int) -> Tensor:

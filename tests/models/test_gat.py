@@ -42,7 +42,7 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
 def test_some_rows_alone_are_the_same(layers: int) -> None:
     model, rows = fitted(layers=layers), torch.tensor([4, 0, 3])
     given = [*model.parameters()]
-    whole, some = model.propagate()[rows], model.propagate(rows=rows)
+    whole, some = model.propagate()[rows], model.propagate_to(rows)
     assert torch.allclose(some, whole, atol=1e-6)
     for ours, expected in zip(
         torch.autograd.grad(some.square().sum(), given),

@@ -76,8 +76,9 @@ def attend_backward(
     outputs = (*_matrices(grad_key, grad_value, grad_logit), parts)
     for_each_block(kernels.senders, turned_edges.rowptr, scratch, turned_edges, *inputs, *outputs)
     if needed[0]:
-        inputs = (queries, keys, arrays, *_matrices(grad_logit, grad_query))
-        for_each_block(kernels.queries, edges.rowptr, scratch, edges, *inputs)
+        for_each_block(
+            kernels.queries, edges.rowptr, scratch, edges, queries, keys, arrays, *_matrices(grad_logit, grad_query)
+        )
     grads = (grad_query, grad_key, grad_value, *_sums(terms, parts, blocks))
     given = (True, True, True, *(term is not None for term in terms))
     return tuple(
