@@ -63,6 +63,18 @@ def store_vectors(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def store_sums(  # type: ignore[no-untyped-def]
+    out, part, block, own, place, there,
+    H: tl.constexpr, D: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    """Write float32 (p, h, w): a row in one piece to its row of ``out``, a hub's piece to its slot of ``part``."""
+    if out is not None:
+        store_vectors(out, block, own, there & (place < 0), H, D, HEADS, WIDTH)
+    if part is not None:
+        store_vectors(part, block, place, there & (place >= 0), H, D, HEADS, WIDTH)
+
+
+@triton.jit
 def _places(  # type: ignore[no-untyped-def]
     node, there, H: tl.constexpr, D: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr
 ):
@@ -112,15 +124,46 @@ def scores(query, key, vector, H: tl.constexpr, Dq: tl.constexpr, HEADS: tl.cons
     """s of each edge (p, l, h), from its query and its shifted key: v2 with a vector, dot without."""
     if vector is not None:
         z = query + key
-        return tl.sum(load_shared(vector, H, Dq, HEADS, WIDTH) * z * slopes(z), 3)
+        return tl.sum(load_shared(vector, H, Dq, HEADS, WIDTH) * z * _leaky_slopes(z), 3)
     else:
         return tl.sum(query * key, 3)
 
 
 @triton.jit
-def slopes(z):  # type: ignore[no-untyped-def]
+def add_biases(  # type: ignore[no-untyped-def]
+    logit, bias, node, there, relation_bias, kind, here, H: tl.constexpr, HEADS: tl.constexpr
+):
+    """The logit from s (p, l, h): with the bias of sender ``node`` and of type ``kind``; −inf where no edge is."""
+    if bias is not None:
+        logit += load_numbers(bias, node, there, H, HEADS)
+    if relation_bias is not None:
+        logit += load_numbers(relation_bias, kind, here, H, HEADS)
+    return tl.where(here[:, :, None], logit, float("-inf"))
+
+
+@triton.jit
+def slopes(query, key, vector, other):  # type: ignore[no-untyped-def]
+    """∂s/∂z without its factor, the vector, for v2; ``other``, whichever of query and key is meant, for dot."""
+    if vector is not None:
+        return _leaky_slopes(query + key)
+    else:
+        return other
+
+
+@triton.jit
+def _leaky_slopes(z):  # type: ignore[no-untyped-def]
     """The leaky ReLU's derivative, with which leaky_relu(z) = z · slope."""
     return tl.where(z > 0, 1.0, _SLOPE)
+
+
+@triton.jit
+def times_vector(  # type: ignore[no-untyped-def]
+    total, vector, H: tl.constexpr, Dq: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr
+):
+    """A sum of ``slopes`` (p, h, w) with the factor that they lack."""
+    if vector is not None:
+        total = total * tl.sum(load_shared(vector, H, Dq, HEADS, WIDTH), 1)
+    return total
 
 
 @triton.jit
@@ -129,12 +172,15 @@ def kept_scales(  # type: ignore[no-untyped-def]
 ):
     """m of each edge and head (p, l, h): 0 where dropout takes it, else ``kept``; as ``reference.keep_mask``.
 
-    The three constants of the hash are 32-bit numbers that come as signed ones.
+    The three constants of the hash are 32-bit numbers that come as signed ones; they are None without dropout.
     """
-    counter = edge[:, :, None] * H + tl.arange(0, HEADS)[None, None, :]
-    hashed = _mix(counter.to(tl.uint32) ^ first.to(tl.uint32))
-    hashed = _mix(hashed + (counter >> 32).to(tl.uint32) + second.to(tl.uint32))
-    return tl.where(hashed >= threshold.to(tl.uint32), kept, 0.0)
+    if kept is not None:
+        counter = edge[:, :, None] * H + tl.arange(0, HEADS)[None, None, :]
+        hashed = _mix(counter.to(tl.uint32) ^ first.to(tl.uint32))
+        hashed = _mix(hashed + (counter >> 32).to(tl.uint32) + second.to(tl.uint32))
+        return tl.where(hashed >= threshold.to(tl.uint32), kept, 0.0)
+    else:
+        return 1.0
 
 
 @triton.jit

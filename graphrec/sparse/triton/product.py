@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from graphrec.sparse.triton.blocks import gather, load_vectors, store_vectors, take_edges, take_pieces
+from graphrec.sparse.triton.blocks import gather, load_vectors, store_sums, take_edges, take_pieces
 from graphrec.sparse.triton.pieces import WARPS, Pieces, pieces_of, tiling
 
 
@@ -61,7 +61,4 @@ def _sum_rows(  # type: ignore[no-untyped-def]
             sent *= tl.load(value + edge, mask=here, other=0.0).to(tl.float32)[:, :, None, None]
         total += sent
         step += LANES
-    received = tl.sum(total, 1)
-    store_vectors(out, received, own, there & (place < 0), 1, W, HEADS, WIDTH)
-    if part is not None:
-        store_vectors(part, received, place, there & (place >= 0), 1, W, HEADS, WIDTH)
+    store_sums(out, part, tl.sum(total, 1), own, place, there, 1, W, HEADS, WIDTH)
