@@ -82,7 +82,8 @@ def _senders(
     query, key, value, vector, scale, _, bias, _ = inputs
     assert query is not None and key is not None and value is not None
     rowptr, col, edge_type, number = turned
-    pieces, block = pieces_of(rowptr), tiling(key.shape[1], max(key.shape[2], value.shape[2]))
+    heads, score_width, width = *key.shape[1:], value.shape[2]
+    pieces, block = pieces_of(rowptr), tiling(heads, width, score_width)
     # with a scale this is Σ ds q_i, of which both its own and the key's gradient are made
     slope_type = key.dtype if scale is None else torch.float32
     keys = _sums(pieces, key if wanted & {"key", "scale"} else None, slope_type)
@@ -90,14 +91,12 @@ def _senders(
     biases = _sums(pieces, bias if "bias" in wanted else None)
     vectors = None
     if "vector" in wanted:
-        vectors = torch.empty(pieces.programs(block), *key.shape[1:], device=key.device)
+        vectors = torch.empty(*pieces.grid(block), heads, score_width, device=key.device)
     if len(pieces.first):
-        senders_kernel[(pieces.programs(block),)](
+        senders_kernel[pieces.grid(block)](
             *pieces.tensors(), col, edge_type, number, *inputs, *dropout, *saved,
             keys.out, values.out, biases.out, keys.part, values.part, biases.part, vectors, ds,
-            H=key.shape[1], Dq=key.shape[2], D=value.shape[2], PIECES=block.PIECES, LANES=block.LANES,
-            HEADS=block.HEADS, SCORE=tiling(1, key.shape[2]).WIDTH, WIDTH=tiling(1, value.shape[2]).WIDTH,
-            num_warps=WARPS,
+            H=heads, Dq=score_width, D=width, **block, num_warps=WARPS,
         )  # fmt: skip
     _merge(pieces, keys, values, biases)
     found = {"key": keys.out, "value": values.out, "bias": biases.out}
@@ -117,9 +116,9 @@ def _receivers(graph: Graph, query: Tensor, key: Tensor, terms: Terms, ds: Tenso
     grad_query, part = sums = _sums(pieces, query)
     assert grad_query is not None
     if len(pieces.first):
-        receivers_kernel[(pieces.programs(block),)](
+        receivers_kernel[pieces.grid(block)](
             *pieces.tensors(), col, edge_type, query, key, vector, scale, relation_key, ds, grad_query, part,
-            H=query.shape[1], Dq=query.shape[2], **block._asdict(), num_warps=WARPS,
+            H=query.shape[1], Dq=query.shape[2], **block, num_warps=WARPS,
         )  # fmt: skip
     _merge(pieces, sums)
     return grad_query
@@ -140,10 +139,10 @@ def _relations(
         if gradient is not None:
             gradient.zero_()
     if len(pieces.first):
-        relations_kernel[(pieces.programs(block),)](
+        relations_kernel[pieces.grid(block)](
             *pieces.tensors(), listed, receivers_of(rowptr), col, query, key, vector, relation_key, ds,
             keys.out, biases.out, keys.part, biases.part,
-            H=query.shape[1], Dq=query.shape[2], **block._asdict(), num_warps=WARPS,
+            H=query.shape[1], Dq=query.shape[2], **block, num_warps=WARPS,
         )  # fmt: skip
     _merge(pieces, keys, biases)
     found = {"relation_key": keys.out, "relation_bias": biases.out}

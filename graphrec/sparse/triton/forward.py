@@ -76,15 +76,14 @@ def _attend_pieces(
         return
     _, heads, width = out.shape
     score_width = 1 if key is None else key.shape[2]
-    block = tiling(heads, max(width, score_width))
+    block = tiling(heads, width, score_width)
     part_out = part_lse = None
     if pieces.hubs is not None:
         part_out = torch.empty(pieces.num_slots, heads, width, device=out.device)
         part_lse = torch.empty(pieces.num_slots, heads, device=out.device)
-    _attend[(pieces.programs(block),)](
+    _attend[pieces.grid(block)](
         *pieces.tensors(), col, edge_type, query, key, value, *terms, *dropout, out, lse, part_out, part_lse,
-        H=heads, Dq=score_width, D=width, PIECES=block.PIECES, LANES=block.LANES, HEADS=block.HEADS,
-        SCORE=tiling(1, score_width).WIDTH, WIDTH=tiling(1, width).WIDTH, num_warps=WARPS,
+        H=heads, Dq=score_width, D=width, **block, num_warps=WARPS,
     )  # fmt: skip
     if pieces.hubs is not None:
         assert part_out is not None

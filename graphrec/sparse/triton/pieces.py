@@ -24,18 +24,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 # Chosen by reasoning for chips with 64 thousand registers and 2048 threads a multiprocessor.
 PIECE = 64  # edges: a program's work is at most 16 steps, against hundreds of steps of each multiprocessor
 LANES = 4  # edges of a piece gathered at a time
-TILE = 2048  # numbers gathered at a time by a program: four 16-byte loads for each of its 128 threads
+TILE = 2048  # numbers that a program gathers at a time: four 16-byte loads for each of its 128 threads
 MOST_PIECES = 32  # of a program, where vectors are narrow: more would leave multiprocessors without work
 WARPS = 4
-
-
-class Tiling(NamedTuple):
-    """The sizes of a program's block of numbers, powers of two, as the kernels' constants."""
-
-    PIECES: int
-    LANES: int
-    HEADS: int
-    WIDTH: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +53,9 @@ class Pieces:
         """What every kernel takes first."""
         return self.first, self.count, self.row, self.slot, len(self.first)
 
-    def programs(self, tiling: Tiling) -> int:
-        """How many programs walk over all pieces."""
-        return -(-len(self.first) // tiling.PIECES)
+    def grid(self, tiling: dict[str, int]) -> tuple[int]:
+        """As many programs as walk over all pieces."""
+        return (-(-len(self.first) // tiling["PIECES"]),)
 
 
 class ByType(NamedTuple):
@@ -74,15 +65,20 @@ class ByType(NamedTuple):
     edge: Tensor  # int64 [E]
 
 
-def tiling(heads: int, width: int) -> Tiling:
-    """The block for vectors [H, D]: as many pieces as fill ``TILE``, within 1 and ``MOST_PIECES``.
+def tiling(heads: int, width: int, score_width: int = 0) -> dict[str, int]:
+    """The kernels' constants for edges that carry vectors [H, W] and, if any, [H, Dq]: sizes that are powers of two.
+
+    A program takes as many pieces as fill ``TILE``, within 1 and ``MOST_PIECES``.
 
     >>> tiling(heads=4, width=16)
-    Tiling(PIECES=8, LANES=4, HEADS=4, WIDTH=16)
+    {'PIECES': 8, 'LANES': 4, 'HEADS': 4, 'WIDTH': 16}
+    >>> tiling(heads=4, width=16, score_width=16)
+    {'PIECES': 4, 'LANES': 4, 'HEADS': 4, 'WIDTH': 16, 'SCORE': 16}
     """
-    head_block, width_block = _power_of_two(heads), _power_of_two(width)
-    fitting = TILE // (LANES * head_block * width_block)
-    return Tiling(min(max(fitting, 1), MOST_PIECES), LANES, head_block, width_block)
+    head_block, width_block, score_block = map(_power_of_two, (heads, width, score_width))
+    fitting = TILE // (LANES * head_block * _power_of_two(width_block + score_width))
+    block = {"PIECES": min(max(fitting, 1), MOST_PIECES), "LANES": LANES, "HEADS": head_block, "WIDTH": width_block}
+    return block | {"SCORE": score_block} if score_width else block
 
 
 def pieces_of(rowptr: Tensor) -> Pieces:

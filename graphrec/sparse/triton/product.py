@@ -36,9 +36,7 @@ def sum_rows(pieces: Pieces, col: Tensor | None, value: Tensor | None, x: Tensor
     if width == 0 or len(pieces.first) == 0:
         return
     part = None if pieces.hubs is None else torch.empty(pieces.num_slots, width, device=x.device)
-    _sum_rows[(pieces.programs(block),)](
-        *pieces.tensors(), col, value, x, out, part, W=width, **block._asdict(), num_warps=WARPS
-    )
+    _sum_rows[pieces.grid(block)](*pieces.tensors(), col, value, x, out, part, W=width, **block, num_warps=WARPS)
     if pieces.hubs is not None:
         assert part is not None
         sum_rows(pieces.hubs, None, None, part, out)
