@@ -92,12 +92,11 @@ def _senders(
     vectors = None
     if "vector" in wanted:
         vectors = torch.empty(*pieces.grid(block), heads, score_width, device=key.device)
-    if len(pieces.first):
-        senders_kernel[pieces.grid(block)](
-            *pieces.tensors(), col, edge_type, number, *inputs, *dropout, *saved,
-            keys.out, values.out, biases.out, keys.part, values.part, biases.part, vectors, ds,
-            H=heads, Dq=score_width, D=width, **block, num_warps=WARPS,
-        )  # fmt: skip
+    senders_kernel[pieces.grid(block)](
+        *pieces.tensors(), col, edge_type, number, *inputs, *dropout, *saved,
+        keys.out, values.out, biases.out, keys.part, values.part, biases.part, vectors, ds,
+        H=heads, Dq=score_width, D=width, **block, num_warps=WARPS,
+    )  # fmt: skip
     _merge(pieces, keys, values, biases)
     found = {"key": keys.out, "value": values.out, "bias": biases.out}
     if vector is not None and vectors is not None:
@@ -115,11 +114,10 @@ def _receivers(graph: Graph, query: Tensor, key: Tensor, terms: Terms, ds: Tenso
     pieces, block = pieces_of(rowptr), tiling(*query.shape[1:])
     grad_query, part = sums = _sums(pieces, query)
     assert grad_query is not None
-    if len(pieces.first):
-        receivers_kernel[pieces.grid(block)](
-            *pieces.tensors(), col, edge_type, query, key, vector, scale, relation_key, ds, grad_query, part,
-            H=query.shape[1], Dq=query.shape[2], **block, num_warps=WARPS,
-        )  # fmt: skip
+    receivers_kernel[pieces.grid(block)](
+        *pieces.tensors(), col, edge_type, query, key, vector, scale, relation_key, ds, grad_query, part,
+        H=query.shape[1], Dq=query.shape[2], **block, num_warps=WARPS,
+    )  # fmt: skip
     _merge(pieces, sums)
     return grad_query
 
@@ -138,12 +136,11 @@ def _relations(
     for gradient in (keys.out, biases.out):
         if gradient is not None:
             gradient.zero_()
-    if len(pieces.first):
-        relations_kernel[pieces.grid(block)](
-            *pieces.tensors(), listed, receivers_of(rowptr), col, query, key, vector, relation_key, ds,
-            keys.out, biases.out, keys.part, biases.part,
-            H=query.shape[1], Dq=query.shape[2], **block, num_warps=WARPS,
-        )  # fmt: skip
+    relations_kernel[pieces.grid(block)](
+        *pieces.tensors(), listed, receivers_of(rowptr), col, query, key, vector, relation_key, ds,
+        keys.out, biases.out, keys.part, biases.part,
+        H=query.shape[1], Dq=query.shape[2], **block, num_warps=WARPS,
+    )  # fmt: skip
     _merge(pieces, keys, biases)
     found = {"relation_key": keys.out, "relation_bias": biases.out}
     return {name: gradient for name, gradient in found.items() if gradient is not None}

@@ -10,6 +10,7 @@ import triton.language as tl
 
 from graphrec.sparse.triton.blocks import (
     add_biases,
+    center_of,
     gather,
     kept_scales,
     load_numbers,
@@ -53,9 +54,7 @@ def senders_kernel(  # type: ignore[no-untyped-def]
         moved = shifted_keys(offered, kind, here, scale, relation_key, H, Dq, HEADS, SCORE)
         logit = scores(asked, moved, vector, H, Dq, HEADS, SCORE)
         logit = add_biases(logit, bias, own[:, None], there[:, None], relation_bias, kind, here, H, HEADS)
-        # an edge without weight has none, also where its whole row is masked and lse is −inf too
-        above = tl.where(logit == float("-inf"), logit, logit - load_numbers(lse, node, here, H, HEADS))
-        weight = tl.exp(above)
+        weight = tl.exp(logit - center_of(load_numbers(lse, node, here, H, HEADS)))
         gradient = load_vectors(grad_out, node, here, H, D, HEADS, WIDTH)
         kept_scale = kept_scales(original, hash_first, hash_second, threshold, kept, H, HEADS)
         pull = tl.sum(gradient * held, 3) * kept_scale

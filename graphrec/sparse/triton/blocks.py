@@ -142,6 +142,12 @@ def add_biases(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def center_of(logit):  # type: ignore[no-untyped-def]
+    """What to subtract from logits up to this one before exp; 0 for −inf, where all are masked."""
+    return tl.where(logit == float("-inf"), 0.0, logit)  # −inf − (−inf) is not a number
+
+
+@triton.jit
 def slopes(query, key, vector, other):  # type: ignore[no-untyped-def]
     """∂s/∂z without its factor, the vector, for v2; ``other``, whichever of query and key is meant, for dot."""
     if vector is not None:

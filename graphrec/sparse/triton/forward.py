@@ -16,6 +16,7 @@ from torch import Tensor
 from graphrec.sparse.reference import dropout_constants
 from graphrec.sparse.triton.blocks import (
     add_biases,
+    center_of,
     gather,
     kept_scales,
     load_vectors,
@@ -72,8 +73,6 @@ def _attend_pieces(
     lse: Tensor,
 ) -> None:
     """Write ``out`` [N, H, D] and ``lse`` [N, H] of the rows in ``pieces``; without ``col``, edge e sends value e."""
-    if len(pieces.first) == 0:
-        return
     _, heads, width = out.shape
     score_width = 1 if key is None else key.shape[2]
     block = tiling(heads, width, score_width)
@@ -120,7 +119,7 @@ def _attend(  # type: ignore[no-untyped-def]
         logit = add_biases(logit, bias, node, here, relation_bias, kind, here, H, HEADS)
 
         higher = tl.maximum(peak, logit)
-        center = _center(higher)
+        center = center_of(higher)
         faded, weight = tl.exp(peak - center), tl.exp(logit - center)
         total = total * faded + weight
         weight *= kept_scales(edge, hash_first, hash_second, threshold, kept, H, HEADS)
@@ -130,7 +129,7 @@ def _attend(  # type: ignore[no-untyped-def]
         step += LANES
 
     highest = tl.max(peak, 1)
-    center = _center(highest)
+    center = center_of(highest)
     share = tl.exp(peak - center[:, None, :])
     summed = tl.sum(total * share, 1)
     divisor = tl.where(summed == 0, 1.0, summed)  # a row without edges stays 0
@@ -139,9 +138,3 @@ def _attend(  # type: ignore[no-untyped-def]
 
     store_sums(out, part_out, result, own, place, there, H, D, HEADS, WIDTH)
     store_sums(lse, part_lse, logsumexp[:, :, None], own, place, there, H, 1, HEADS, 1)
-
-
-@triton.jit
-def _center(peak):  # type: ignore[no-untyped-def]
-    """What to subtract before exp; 0 where all so far is masked, for −inf − (−inf) is not a number."""
-    return tl.where(peak == float("-inf"), 0.0, peak)

@@ -31,10 +31,8 @@ def sum_rows(pieces: Pieces, col: Tensor | None, value: Tensor | None, x: Tensor
         x: [M, …], contiguous, the trailing dimensions those of ``out``.
         out: contiguous.
     """
-    width = x[0:1].numel() if len(x) else out[0:1].numel()
+    width = out.shape[1:].numel()
     block = tiling(1, width)
-    if width == 0 or len(pieces.first) == 0:
-        return
     part = None if pieces.hubs is None else torch.empty(pieces.num_slots, width, device=x.device)
     _sum_rows[pieces.grid(block)](*pieces.tensors(), col, value, x, out, part, W=width, **block, num_warps=WARPS)
     if pieces.hubs is not None:
