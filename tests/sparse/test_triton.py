@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,7 @@ import torch
 from torch import Tensor
 
 from graphrec.errors import UsageError
-from graphrec.sparse import CSR, reference, triton
+from graphrec.sparse import CSR, attend, spmm, triton
 from graphrec.sparse.triton import pieces
 from tests.sparse.graphs import attention_inputs, five_nodes, generator, random_graph
 
@@ -56,12 +60,11 @@ def signs_for(out: Tensor, lse: Tensor) -> tuple[Tensor, Tensor]:
 
 def defined(csr: CSR, inputs: dict[str, Tensor], dropout: float, seed: int) -> dict[str, Tensor]:
     """out, lse and gradients by the definition: scale · ⟨q, k⟩ + ⟨q, r⟩ is ⟨q, scale · k + r⟩."""
-    terms: dict[str, Any] = dict.fromkeys(("vector", "relation_key", "bias", "relation_bias")) | inputs
-    scale = terms.pop("scale", None)
-    if scale is not None:
-        terms["key"] = scale[:, None] * terms["key"]
-    score = "dot" if terms["vector"] is None else "v2"
-    out, lse = reference.attend(csr, **terms, score=score, dropout=dropout, seed=seed)
+    terms: dict[str, Any] = dict(inputs)
+    if "scale" in terms:
+        terms["key"] = terms.pop("scale")[:, None] * terms["key"]
+    score = "v2" if "vector" in terms else "dot"
+    out, lse = attend(csr, **terms, score=score, dropout=dropout, seed=seed, backend="reference")
     for_out, for_lse = signs_for(out, lse)
     loss = (out * for_out).sum() + (lse * for_lse)[lse.isfinite()].sum()
     gradients = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True, materialize_grads=True)
@@ -128,7 +131,7 @@ def test_spmm_agrees_with_the_definition(device: str, width: int) -> None:
     csr = random_graph(40, 30, 300)  # a hub of 100 edges, in several pieces
     x = torch.randn(30, width, generator=generator()).bfloat16()
     for graph in (csr, csr.with_value(None)):
-        expected, moved = reference.spmm(graph, x.double()), graph.to(device)
+        expected, moved = spmm(graph, x.double(), backend="reference"), graph.to(device)
         for dtype in (torch.float32, torch.bfloat16):
             out = triton.spmm(moved.rowptr, moved.col, moved.value, x.to(device, dtype))
             assert out.dtype == dtype
@@ -302,6 +305,16 @@ def test_pieces_are_made_once_and_go_with_the_graph() -> None:
     del rowptr
     gc.collect()
     assert len(pieces._pieces) == before
+
+
+def test_kernels_compile_for_a_gpu(tmp_path: Path) -> None:
+    environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "tests.sparse.compiling"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    compiled = {"_sum_rows", "_attend", "senders_kernel", "receivers_kernel", "relations_kernel"}
+    assert set(done.stdout.split()) == compiled
 
 
 @pytest.mark.gpu
