@@ -19,7 +19,7 @@ settings.load_profile("graphrec")
 def pytest_configure(config: pytest.Config) -> None:
     """Run Triton's kernels in its interpreter, unless the tests that need a GPU are asked for.
 
-    Triton reads the variable when a kernel's module is imported, which is after this.
+    Triton reads the variable when it is imported, which is after this.
     """
     if "not gpu" in config.option.markexpr:
         os.environ.setdefault("TRITON_INTERPRET", "1")

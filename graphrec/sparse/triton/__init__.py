@@ -1,8 +1,8 @@
 """Kernels in Triton for CUDA tensors, float32 and bfloat16; called by ``graphrec.sparse.operators`` alone.
 
 Sums and softmaxes are float32 whatever the storage; no sum's order depends on timing, so the same call gives the same
-bytes. Triton is imported by the first call. Under its interpreter (``TRITON_INTERPRET=1`` before that call) the same
-kernels run on CPU tensors, slowly, which is how they are tested without a GPU.
+bytes. The first call imports Triton. Under its interpreter (``TRITON_INTERPRET=1`` before anything imports it, as
+torch_geometric does) the same kernels run on CPU tensors, slowly, which is how they are tested without a GPU.
 
 A graph is a tuple (rowptr, col, edge_type), its transpose one more, the permutation; terms are (vector, scale,
 relation_key, bias, relation_bias), each a tensor or None. The first call on a graph waits for the device, to share
@@ -21,12 +21,9 @@ import torch
 from torch import Tensor
 
 from graphrec.errors import UsageError
+from graphrec.sparse.triton.signatures import Graph, Terms, Turned
 
 __all__ = ["attend", "attend_backward", "available", "spmm"]
-
-Graph = tuple[Tensor, Tensor, Tensor | None]
-Turned = tuple[Tensor, Tensor, Tensor | None, Tensor]
-Terms = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 
 def available(device: torch.device) -> bool:
@@ -82,8 +79,7 @@ def attend(
     _check_types(query=query, key=key, value=value)
     from graphrec.sparse.triton import forward
 
-    vector, scale, relation_key, bias, relation_bias = map(_contiguous, terms)
-    given = (vector, scale, relation_key, bias, relation_bias)
+    given = _all_contiguous(terms)
     with torch.cuda.device_of(query):
         return forward.attend(graph, query.contiguous(), key.contiguous(), value.contiguous(), given, dropout, seed)
 
@@ -121,13 +117,17 @@ def attend_backward(
     _check_types(query=query, key=key, value=value)
     from graphrec.sparse.triton import backward
 
-    vector, scale, relation_key, bias, relation_bias = map(_contiguous, terms)
-    given = (vector, scale, relation_key, bias, relation_bias)
+    given = _all_contiguous(terms)
     inputs = (query.contiguous(), key.contiguous(), value.contiguous())
     saved = (grad_out.contiguous(), lse.contiguous(), delta.contiguous())
     with torch.cuda.device_of(query):
         gradients = backward.attend_backward(graph, turned, *inputs, given, dropout, seed, saved, needs)
     return tuple(query.new_empty(0) if gradient is None else gradient for gradient in gradients)
+
+
+def _all_contiguous(terms: Terms) -> Terms:
+    vector, scale, relation_key, bias, relation_bias = map(_contiguous, terms)
+    return vector, scale, relation_key, bias, relation_bias
 
 
 def _contiguous(tensor: Tensor | None) -> Tensor | None:

@@ -24,11 +24,10 @@ import torch
 from torch import Tensor
 
 from graphrec.sparse.triton.backward_kernels import receivers_kernel, relations_kernel, senders_kernel
-from graphrec.sparse.triton.forward import Dropout, Graph, Terms, dropout_of
+from graphrec.sparse.triton.forward import Dropout, dropout_of
 from graphrec.sparse.triton.pieces import WARPS, Pieces, by_type, pieces_of, receivers_of, tiling
 from graphrec.sparse.triton.product import sum_rows
-
-Turned = tuple[Tensor, Tensor, Tensor | None, Tensor]
+from graphrec.sparse.triton.signatures import Graph, Terms, Turned
 
 _NAMES = ("query", "key", "value", "vector", "scale", "relation_key", "bias", "relation_bias")
 

@@ -27,10 +27,7 @@ from graphrec.sparse.triton.blocks import (
     take_pieces,
 )
 from graphrec.sparse.triton.pieces import WARPS, Pieces, pieces_of, tiling
-
-Graph = tuple[Tensor, Tensor, Tensor | None]
-Terms = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
-
+from graphrec.sparse.triton.signatures import Graph, Terms
 
 Dropout = tuple[int, int, int, float] | tuple[None, None, None, None]
 NO_DROPOUT: Dropout = (None, None, None, None)
