@@ -16,6 +16,15 @@ settings.register_profile("graphrec", derandomize=True, deadline=None)
 settings.load_profile("graphrec")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Run Triton's kernels in its interpreter, unless the tests that need a GPU are asked for.
+
+    Triton reads the variable when it is imported, which is after this.
+    """
+    if "not gpu" in config.option.markexpr:
+        os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with a line that says why, what this machine cannot run."""
     if item.get_closest_marker("realdata") and not os.environ.get("GRAPHREC_DATA"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,14 @@ def test_the_library(tmp_path: Path) -> None:
     for section in sections[1:]:
         assert len(section.splitlines()) > 1
     assert "similar_id" in output and "recall@20" in sections[-1]
+
+
+def test_the_gpu_benchmark_in_tiny(tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    output = run("benchmarks/gpu.py", "--tiny", "--json", "gpu.json", folder=tmp_path)
+    assert "FAIL" not in output
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert len(found["checks"]) == 14 and all(check["error"] <= check["tolerance"] for check in found["checks"])
+    assert len(found["rows"]) == 9
+    for row in found["rows"]:
+        assert row["eager_s"] > 0 and row["floor_s"] > 0 and row["work"] in output
