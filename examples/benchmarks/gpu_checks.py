@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphrec.sparse import CSR, attend, spmm, triton
+from graphrec.sparse import CSR, attend, spmm
 
 NAMES = ("query", "key", "value", "vector", "scale", "relation_key", "bias", "relation_bias")
 # relative to a tensor's largest entry; in bfloat16 the outputs, the gradients that come in and those that go out round
@@ -83,7 +82,7 @@ def check_all(csr: CSR, device: torch.device, cases: tuple[Case, ...] = CASES) -
 
 def _check_spmm(csr: CSR, width: int, dtype: torch.dtype) -> Check:
     x = _draw(csr.num_cols, width).to(csr.device)
-    ours = triton.spmm(csr.rowptr, csr.col, csr.value, x.to(dtype))
+    ours = spmm(csr, x.to(dtype), backend="triton")
     return _check(f"spmm, width {width}", dtype, {"out": (ours, spmm(csr, x, backend="reference"))})
 
 
@@ -94,25 +93,17 @@ def _check_attend(csr: CSR, case: Case, dtype: torch.dtype) -> Check:
     filled = csr.degree > 0  # elsewhere lse is −inf
     for_lse[~filled] = 0
 
-    terms: dict[str, Any] = dict(inputs)
-    if "scale" in terms:  # scale · ⟨q, k⟩ + ⟨q, r⟩ is ⟨q, scale · k + r⟩
-        terms["key"] = terms.pop("scale")[:, None] * terms["key"]
-    out, lse = attend(csr, **terms, score=case.score, dropout=case.dropout, seed=5, backend="reference")
+    out, lse = attend(csr, **inputs, score=case.score, dropout=case.dropout, seed=5, backend="reference")
     loss = (out * for_out).sum() + (lse * for_lse)[filled].sum()
     expected = dict(zip(inputs, torch.autograd.grad(loss, list(inputs.values())), strict=True))
 
-    turned, permutation = csr.transpose
-    tensors = {name: tensor.detach().to(dtype) for name, tensor in inputs.items()}
-    query, key, value, *given = (tensors.get(name) for name in NAMES)
-    graph, back = (csr.rowptr, csr.col, csr.edge_type), (turned.rowptr, turned.col, turned.edge_type, permutation)
-    options = (query, key, value, tuple(given), case.dropout, 5)
-    our_out, our_lse = triton.attend(graph, *options)
-    delta = ((for_out * our_out).sum(-1) - for_lse).float()
-    gradients = triton.attend_backward(
-        graph, back, *options, for_out.to(dtype), our_lse, delta, [name in inputs for name in NAMES]
-    )
+    tensors = {name: tensor.detach().to(dtype).requires_grad_() for name, tensor in inputs.items()}
+    options = {"score": case.score, "dropout": case.dropout, "seed": 5, "backend": "triton"}
+    our_out, our_lse = attend(csr, **tensors, **options)
+    incoming = [for_out.to(dtype), for_lse.to(our_lse.dtype)]
+    gradients = torch.autograd.grad([our_out, our_lse], list(tensors.values()), incoming)
     results = {"out": (our_out, out), "lse": (our_lse[filled], lse[filled])}
-    ours = dict(zip(NAMES, gradients, strict=True))
+    ours = dict(zip(tensors, gradients, strict=True))
     results |= {f"∂{name}": (ours[name], gradient) for name, gradient in expected.items()}
     return _check(f"attend, {case}", dtype, results)
 

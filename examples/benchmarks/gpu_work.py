@@ -27,6 +27,7 @@ from graphrec.layers import propagate_mean
 from graphrec.losses import bpr_loss
 from graphrec.ranking import rank
 from graphrec.sparse import CSR, attend, symmetric_normalize, triton
+from graphrec.sparse.terms import Terms
 
 SKEW = 1.6
 WIDTH, HEADS, LAYERS, BATCH, K = 64, 4, 3, 2048, 20
@@ -124,10 +125,10 @@ def time_kernels(world: World, clock: Clock) -> list[Row]:
     for dtype in (torch.float32, torch.bfloat16):
         query, key = (world.draw_vectors(HEADS, 1, seed=seed).to(dtype) for seed in (1, 2))
         value = world.draw_vectors(HEADS, WIDTH // HEADS).to(dtype)
-        terms = (torch.ones(HEADS, 1, device=world.device, dtype=dtype), None, None, None, None)
+        terms = Terms(vector=torch.ones(HEADS, 1, device=world.device, dtype=dtype))
         inputs = (query, key, value, terms, 0.0, 0)
         out, lse = triton.attend(graph, *inputs)
-        saved = (out, lse, lse)
+        saved = (out, lse, out, lse)
 
         def forward(inputs: tuple = inputs) -> object:
             return triton.attend(graph, *inputs)

@@ -1,7 +1,7 @@
 """Registration of the compiled operations with torch: schemas, shapes for tracing, gradients.
 
-Graphs go in as their tensors. ``graphrec::attend`` knows two scores: v2 where a vector is given, dot where none is;
-additive is v2 on one number per node and head, made before the edges are touched.
+Graphs go in as their tensors, the backend by its name. ``graphrec::attend`` knows two scores: v2 where a vector is
+given, dot where none is; additive is v2 on one number per node and head, made before the edges are touched.
 """
 
 from __future__ import annotations
@@ -12,19 +12,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphrec.sparse import cpu
+from graphrec.sparse import cpu, triton, vendor
 from graphrec.sparse.csr import CSR
 from graphrec.sparse.terms import Terms
 
+_SPMM: dict[str, Any] = {"cpu": cpu.spmm, "cuda": vendor.spmm, "triton": triton.spmm}
+_ATTEND: dict[str, Any] = {"cpu": cpu, "triton": triton}
 
-def spmm(csr: CSR, turned: CSR | None, x: Tensor) -> Tensor:
+
+def spmm(csr: CSR, turned: CSR | None, x: Tensor, *, backend: str) -> Tensor:
     """The product with a backward pass through ``turned``, the transpose, which may be None where none is needed."""
     back = (None, None, None) if turned is None else (turned.rowptr, turned.col, _as(turned.value, x))
-    return torch.ops.graphrec.spmm(x, csr.rowptr, csr.col, _as(csr.value, x), *back)
+    return torch.ops.graphrec.spmm(x, csr.rowptr, csr.col, _as(csr.value, x), *back, backend)
 
 
 def attend(
-    csr: CSR, query: Tensor, key: Tensor, value: Tensor, terms: Terms, *, score: str, dropout: float, seed: int
+    csr: CSR,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    terms: Terms,
+    *,
+    score: str,
+    dropout: float,
+    seed: int,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
     """Attention with a backward pass through the transpose; arguments as ``graphrec.sparse.attend``."""
     if score == "additive":
@@ -34,7 +46,7 @@ def attend(
         other, permutation = csr.transpose
         turned = (other.rowptr, other.col, other.edge_type, permutation)
     graph = (csr.rowptr, csr.col, csr.edge_type)
-    return torch.ops.graphrec.attend(query, key, value, *terms, *graph, *turned, dropout, seed)
+    return torch.ops.graphrec.attend(query, key, value, *terms, *graph, *turned, dropout, seed, backend)
 
 
 def _in_one_number(query: Tensor, key: Tensor, terms: Terms) -> tuple[Tensor, Tensor, Terms]:
@@ -46,7 +58,7 @@ def _in_one_number(query: Tensor, key: Tensor, terms: Terms) -> tuple[Tensor, Te
     return query, key, terms._replace(vector=vector.new_ones(len(vector), 1), relation_key=relation_key)
 
 
-@torch.library.custom_op("graphrec::spmm", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("graphrec::spmm", mutates_args=())
 def _spmm(
     x: Tensor,
     rowptr: Tensor,
@@ -55,36 +67,31 @@ def _spmm(
     turned_rowptr: Tensor | None,
     turned_col: Tensor | None,
     turned_value: Tensor | None,
+    backend: str,
 ) -> Tensor:
-    return cpu.spmm(rowptr, col, value, x)
-
-
-@_spmm.register_kernel("cuda")
-def _spmm_vendor(x: Tensor, rowptr: Tensor, col: Tensor, value: Tensor | None, *turned: Tensor | None) -> Tensor:
-    """Torch's own CSR product."""
-    weight = x.new_ones(len(col)) if value is None else value
-    size = (len(rowptr) - 1, len(x))
-    return torch.sparse_csr_tensor(rowptr.to(col.dtype), col, weight, size, check_invariants=False) @ x
+    out: Tensor = _SPMM[backend](rowptr, col, value, x)
+    return out
 
 
 @_spmm.register_fake
-def _spmm_fake(x: Tensor, rowptr: Tensor, *graph: Tensor | None) -> Tensor:
+def _spmm_fake(x: Tensor, rowptr: Tensor, *graph: Any) -> Tensor:
     return x.new_empty(rowptr.shape[0] - 1, x.shape[1])
 
 
 def _spmm_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs[1:])
+    ctx.save_for_backward(*inputs[1:-1])
+    ctx.backend = inputs[-1]
 
 
 def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     graph, turned = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
-    return torch.ops.graphrec.spmm(grad, *turned, *graph), *[None] * 6
+    return torch.ops.graphrec.spmm(grad, *turned, *graph, ctx.backend), *[None] * 7
 
 
 _spmm.register_autograd(_spmm_backward, setup_context=_spmm_context)
 
 
-@torch.library.custom_op("graphrec::attend", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("graphrec::attend", mutates_args=())
 def _attend(
     query: Tensor,
     key: Tensor,
@@ -103,17 +110,20 @@ def _attend(
     permutation: Tensor | None,
     dropout: float,
     seed: int,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
     terms = Terms(vector, scale, relation_key, bias, relation_bias)
-    return cpu.attend((rowptr, col, edge_type), query, key, value, terms, dropout, seed)
+    out, lse = _ATTEND[backend].attend((rowptr, col, edge_type), query, key, value, terms, dropout, seed)
+    return out, lse
 
 
 @_attend.register_fake
 def _attend_fake(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    return query.new_empty(query.shape[0], *value.shape[1:]), query.new_empty(query.shape[:2])
+    real = torch.float32 if query.dtype == torch.bfloat16 else query.dtype
+    return query.new_empty(query.shape[0], *value.shape[1:]), query.new_empty(query.shape[:2], dtype=real)
 
 
-@torch.library.custom_op("graphrec::attend_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("graphrec::attend_backward", mutates_args=())
 def _attend_backward(
     grad_out: Tensor,
     grad_lse: Tensor,
@@ -136,12 +146,14 @@ def _attend_backward(
     permutation: Tensor,
     dropout: float,
     seed: int,
+    backend: str,
     needed: Sequence[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     graph, turned = (rowptr, col, edge_type), (turned_rowptr, turned_col, turned_type, permutation)
     terms = Terms(vector, scale, relation_key, bias, relation_bias)
     options = (dropout, seed, grad_out, grad_lse, out, lse, needed)
-    return cpu.attend_backward(graph, turned, query, key, value, terms, *options)  # type: ignore[return-value]
+    gradients: Any = _ATTEND[backend].attend_backward(graph, turned, query, key, value, terms, *options)
+    return gradients
 
 
 @_attend_backward.register_fake
@@ -151,14 +163,14 @@ def _attend_backward_fake(grad_out: Tensor, grad_lse: Tensor, out: Tensor, lse: 
 
 
 def _attend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*output, *inputs[:-2])
-    ctx.options = inputs[-2:]
+    ctx.save_for_backward(*output, *inputs[:-3])
+    ctx.options = inputs[-3:]
 
 
 def _attend_backward_pass(ctx: Any, grad_out: Tensor, grad_lse: Tensor) -> tuple[Tensor | None, ...]:
     needed = list(ctx.needs_input_grad[:8])
     gradients = torch.ops.graphrec.attend_backward(grad_out, grad_lse, *ctx.saved_tensors, *ctx.options, needed)
-    return *(gradient if need else None for gradient, need in zip(gradients, needed, strict=True)), *[None] * 9
+    return *(gradient if need else None for gradient, need in zip(gradients, needed, strict=True)), *[None] * 10
 
 
 _attend.register_autograd(_attend_backward_pass, setup_context=_attend_context)

@@ -11,12 +11,18 @@ import torch
 from torch import Tensor
 
 from graphrec.errors import UsageError, nearest
-from graphrec.sparse import operators, reference, scatter
+from graphrec.sparse import operators, reference, scatter, triton
 from graphrec.sparse.csr import CSR
 from graphrec.sparse.terms import Terms
 
 SCORES = ("dot", "additive", "v2")
-BACKENDS = ("cpu", "cuda", "reference", "scatter")
+BACKENDS = ("cpu", "cuda", "triton", "reference", "scatter")
+
+_TYPES = {
+    "cpu": (torch.float32, torch.float64),
+    "cuda": (torch.float32, torch.float64, torch.bfloat16),
+    "triton": (torch.float32, torch.bfloat16),
+}
 
 _chosen: list[str | None] = [None]
 
@@ -24,10 +30,16 @@ _chosen: list[str | None] = [None]
 def available_backends() -> list[str]:
     """The backends that can run here.
 
-    ``cpu`` holds compiled kernels for CPU tensors, ``cuda`` torch's own CSR product for CUDA tensors (``spmm`` alone),
-    ``reference`` the definitions in plain torch on any device, ``scatter`` torch-scatter where it is installed.
+    ``cpu`` holds compiled kernels for CPU tensors, ``triton`` those for CUDA tensors (for CPU tensors too, slowly, under
+    Triton's interpreter), ``cuda`` torch's own CSR product for CUDA tensors (``spmm`` alone), ``reference`` the
+    definitions in plain torch on any device, ``scatter`` torch-scatter where it is installed.
     """
-    there = {"cuda": torch.cuda.is_available(), "scatter": importlib.util.find_spec("torch_scatter") is not None}
+    on_gpu = torch.cuda.is_available()
+    there = {
+        "cuda": on_gpu,
+        "triton": triton.available(torch.device("cuda" if on_gpu else "cpu")),
+        "scatter": importlib.util.find_spec("torch_scatter") is not None,
+    }
     return [name for name in BACKENDS if there.get(name, True)]
 
 
@@ -72,7 +84,7 @@ def spmm(csr: CSR, x: Tensor, *, backend: str | None = None) -> Tensor:
     turned = None
     if x.requires_grad and torch.is_grad_enabled():
         turned = csr if csr.symmetric else csr.transpose[0]
-    return operators.spmm(csr, turned, x)
+    return operators.spmm(csr, turned, x, backend=name)
 
 
 def attend(
@@ -131,14 +143,14 @@ def attend(
     _check_alike(csr, query=query, value=value)
     if not 0 <= dropout < 1:
         raise UsageError(f"dropout must be in [0, 1), got {dropout}")
-    name = _pick(backend, query, on_gpu="reference")
+    name = _pick(backend, query, on_gpu="triton")
     if name == "cuda":
-        raise UsageError("the cuda backend has spmm alone", "use backend='reference'")
+        raise UsageError("the cuda backend has spmm alone", "use backend='triton'")
     if name == "reference":
         return reference.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
     if name == "scatter":
         return scatter.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
-    return operators.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
+    return operators.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed, backend=name)
 
 
 def edge_attention(
@@ -205,14 +217,20 @@ def segment_softmax(csr: CSR, score: Tensor) -> Tensor:
 
 def _pick(backend: str | None, tensor: Tensor, on_gpu: str) -> str:
     """The backend asked for here, asked for by ``set_backend``, or fitting the tensor's device and type."""
-    name, device = backend if backend is not None else _chosen[0], tensor.device.type
+    name = backend if backend is not None else _chosen[0]
     if name is None:
-        compiled = tensor.dtype in (torch.float32, torch.float64)
-        return {"cpu": "cpu", "cuda": on_gpu}.get(device, "reference") if compiled else "reference"
+        name = {"cpu": "cpu", "cuda": on_gpu}.get(tensor.device.type, "reference")
+        return name if _runs(name, tensor) else "reference"
     _known(name)
-    if name in ("cpu", "cuda") and name != device:
-        raise UsageError(f"the {name} backend got a tensor on {tensor.device}")
+    if name in _TYPES and not _runs(name, tensor):
+        raise UsageError(f"the {name} backend cannot take {tensor.dtype} on {tensor.device}", "leave backend out")
     return name
+
+
+def _runs(name: str, tensor: Tensor) -> bool:
+    """Whether a backend with kernels can take a tensor."""
+    there = triton.available(tensor.device) if name == "triton" else name == tensor.device.type
+    return there and tensor.dtype in _TYPES[name]
 
 
 def _known(name: str) -> str:

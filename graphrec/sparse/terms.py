@@ -1,10 +1,13 @@
-"""The parts of attention's logits besides queries and keys."""
+"""What attention's backends take: a graph as tensors, and the parts of a logit besides queries and keys."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from torch import Tensor
+
+Graph = tuple[Tensor, Tensor, Tensor | None]  # rowptr, col, edge_type
+Turned = tuple[Tensor, Tensor, Tensor | None, Tensor]  # the transpose, and the permutation
 
 
 class Terms(NamedTuple):

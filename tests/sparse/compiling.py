@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from graphrec.sparse import triton
+from graphrec.sparse.terms import Terms
 from tests.sparse.graphs import attention_inputs, random_graph
 
 NAMES = ("query", "key", "value", "vector", "scale", "relation_key", "bias", "relation_bias")
@@ -47,8 +48,8 @@ def compile_all(dtype: torch.dtype, score: str, heads: int, score_width: int, dr
     query, key, value, *terms = (inputs.get(name) for name in NAMES)
     graph, back = (csr.rowptr, csr.col, csr.edge_type), (turned.rowptr, turned.col, turned.edge_type, permutation)
     triton.spmm(csr.rowptr, csr.col, csr.value, value.flatten(1))
-    out, lse = triton.attend(graph, query, key, value, tuple(terms), dropout, 2**40 + 7)
-    triton.attend_backward(graph, back, query, key, value, tuple(terms), dropout, 7, out, lse, lse, [True] * 8)
+    out, lse = triton.attend(graph, query, key, value, Terms(*terms), dropout, 2**40 + 7)
+    triton.attend_backward(graph, back, query, key, value, Terms(*terms), dropout, 7, out, lse, out, lse, [True] * 8)
 
 
 def main() -> None:

@@ -36,11 +36,11 @@ def test_opcheck_attend(score: str) -> None:
     terms = [inputs.get(name) for name in ("query", "key", "value", *Terms._fields)]
     graph = [csr.rowptr, csr.col, csr.edge_type]
     back = [turned.rowptr, turned.col, turned.edge_type, permutation]
-    torch.library.opcheck(torch.ops.graphrec.attend.default, (*terms, *graph, *back, 0.2, 5))
+    torch.library.opcheck(torch.ops.graphrec.attend.default, (*terms, *graph, *back, 0.2, 5, "cpu"))
 
     out, lse = torch.zeros(5, 2, 3, dtype=torch.float64), torch.zeros(5, 2, dtype=torch.float64)
     given = [None if term is None else term.detach() for term in terms]
-    arguments = (out + 1, lse + 1, out, lse, *given, *graph, *back, 0.2, 5)
+    arguments = (out + 1, lse + 1, out, lse, *given, *graph, *back, 0.2, 5, "cpu")
     for needed in ([True] * 8, [number % 2 == 0 for number in range(8)]):
         torch.library.opcheck(torch.ops.graphrec.attend_backward.default, (*arguments, needed))
 
@@ -51,7 +51,7 @@ def test_opcheck_spmm(valued: bool) -> None:
     turned, _ = csr.transpose
     x = torch.randn(5, 3, generator=generator(), requires_grad=True)
     graphs = (csr.rowptr, csr.col, csr.value, turned.rowptr, turned.col, turned.value)
-    torch.library.opcheck(torch.ops.graphrec.spmm.default, (x, *graphs))
+    torch.library.opcheck(torch.ops.graphrec.spmm.default, (x, *graphs, "cpu"))
 
 
 def all_results(csr: CSR) -> list[Tensor]:
@@ -131,7 +131,8 @@ def test_compiled_code_on_disk_is_keyed_by_all_kernel_sources() -> None:
 
 def test_backends_by_name() -> None:
     csr, x = five_nodes(), torch.ones(5, 1)
-    assert available_backends()[:2] == ["cpu", "reference"]
+    assert available_backends()[0] == "cpu"
+    assert {"reference", "triton"} <= set(available_backends())
     set_backend("reference")
     try:
         assert spmm(csr, x.requires_grad_()).grad_fn.name() == "IndexAddBackward0"
@@ -140,7 +141,7 @@ def test_backends_by_name() -> None:
     assert "graphrec_spmm" in spmm(csr, x).grad_fn.name()
     with pytest.raises(UsageError, match="unknown backend 'gpu'"):
         set_backend("gpu")
-    with pytest.raises(UsageError, match="the cuda backend got a tensor on cpu"):
+    with pytest.raises(UsageError, match=r"the cuda backend cannot take torch\.float32 on cpu"):
         spmm(csr, x, backend="cuda")
 
 

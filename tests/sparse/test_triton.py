@@ -17,6 +17,7 @@ from torch import Tensor
 
 from graphrec.errors import UsageError
 from graphrec.sparse import CSR, attend, spmm, triton
+from graphrec.sparse.terms import Terms
 from graphrec.sparse.triton import pieces
 from tests.sparse.graphs import attention_inputs, five_nodes, generator, random_graph
 
@@ -44,10 +45,8 @@ def assert_close(ours: Tensor, expected: Tensor, tolerance: float = TOLERANCE[to
 
 
 def arguments(csr: CSR, *, score: str, **sizes: Any) -> dict[str, Tensor]:
-    """Random inputs in float64, rounded to bfloat16 so that both types hold them exactly; a scale for dot."""
+    """Random inputs in float64, rounded to bfloat16 so that both types hold them exactly."""
     inputs = attention_inputs(csr, score=score, **sizes)
-    if score == "dot":
-        inputs["scale"] = torch.randn(inputs["query"].shape[1], generator=generator(9), dtype=torch.float64)
     return {name: tensor.detach().bfloat16().double().requires_grad_() for name, tensor in inputs.items()}
 
 
@@ -59,12 +58,9 @@ def signs_for(out: Tensor, lse: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def defined(csr: CSR, inputs: dict[str, Tensor], dropout: float, seed: int) -> dict[str, Tensor]:
-    """out, lse and gradients by the definition: scale · ⟨q, k⟩ + ⟨q, r⟩ is ⟨q, scale · k + r⟩."""
-    terms: dict[str, Any] = dict(inputs)
-    if "scale" in terms:
-        terms["key"] = terms.pop("scale")[:, None] * terms["key"]
-    score = "v2" if "vector" in terms else "dot"
-    out, lse = attend(csr, **terms, score=score, dropout=dropout, seed=seed, backend="reference")
+    """out, lse and gradients by the definition."""
+    score = "v2" if "vector" in inputs else "dot"
+    out, lse = attend(csr, **inputs, score=score, dropout=dropout, seed=seed, backend="reference")
     for_out, for_lse = signs_for(out, lse)
     loss = (out * for_out).sum() + (lse * for_lse)[lse.isfinite()].sum()
     gradients = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True, materialize_grads=True)
@@ -86,12 +82,11 @@ def computed(
     tensors = {name: tensor.detach().to(device, dtype) for name, tensor in inputs.items()}
     query, key, value, *terms = (tensors.get(name) for name in NAMES)
     graph, back = (csr.rowptr, csr.col, csr.edge_type), (turned.rowptr, turned.col, turned.edge_type, permutation)
-    out, lse = triton.attend(graph, query, key, value, tuple(terms), dropout, seed)
+    out, lse = triton.attend(graph, query, key, value, Terms(*terms), dropout, seed)
     for_out, for_lse = signs_for(out, lse)
-    delta = (for_out.to(device) * out.double()).sum(-1).float() - for_lse.to(device).float()
-    saved = (for_out.to(device, dtype), lse, delta)
+    saved = (for_out.to(device, dtype), for_lse.to(device).float(), out, lse)
     gradients = triton.attend_backward(
-        graph, back, query, key, value, tuple(terms), dropout, seed, *saved, needs=list(needs)
+        graph, back, query, key, value, Terms(*terms), dropout, seed, *saved, needed=list(needs)
     )
     assert out.dtype == dtype and lse.dtype == torch.float32
     assert all(gradient.dtype == dtype for gradient in gradients)
@@ -115,7 +110,7 @@ def test_five_nodes_by_hand(device: str) -> None:
     assert triton.spmm(csr.rowptr, csr.col, None, x).flatten().tolist() == [10 + 100, 1, 0, 1 + 2 * 1000, 0]
 
     ones, logit = torch.ones(5, 1, 1, device=device), torch.arange(5.0, device=device)[:, None]
-    terms = (None, torch.zeros(1, device=device), None, logit, None)  # a scale of 0: the bias of the sender alone
+    terms = Terms(scale=torch.zeros(1, device=device), bias=logit)  # a scale of 0: the bias of the sender alone
     out, lse = triton.attend((csr.rowptr, csr.col, None), ones, ones, x[:, None], terms, 0.0, 0)
     a, b, c, d = (math.exp(j) for j in range(4))
     assert_close(
@@ -275,7 +270,7 @@ def test_other_types_are_refused() -> None:
     with pytest.raises(UsageError, match=r"x is torch\.float64; the triton backend takes float32 and bfloat16"):
         triton.spmm(csr.rowptr, csr.col, None, torch.ones(5, 2).double())
     with pytest.raises(UsageError, match=r"query is torch\.float16"):
-        triton.attend((csr.rowptr, csr.col, None), *[torch.ones(5, 1, 1).half()] * 3, (None,) * 5, 0.0, 0)
+        triton.attend((csr.rowptr, csr.col, None), *[torch.ones(5, 1, 1).half()] * 3, Terms(), 0.0, 0)
 
 
 def test_pieces_hold_every_edge_once() -> None:
@@ -329,11 +324,11 @@ def test_a_cuda_graph_captures_both_passes() -> None:
     back = (turned.rowptr, turned.col, turned.edge_type, permutation)
 
     def call() -> list[Tensor]:
-        out, lse = triton.attend(graph, query, key, value, tuple(terms), 0.1, 5)
+        out, lse = triton.attend(graph, query, key, value, Terms(*terms), 0.1, 5)
         return [
             *(out, lse, triton.spmm(moved.rowptr, moved.col, moved.value, value.flatten(1))),
             *triton.attend_backward(
-                graph, back, query, key, value, tuple(terms), 0.1, 5, out, lse, out.square().sum(-1), [True] * 8
+                graph, back, query, key, value, Terms(*terms), 0.1, 5, out, torch.zeros_like(lse), out, lse, [True] * 8
             ),
         ]
 

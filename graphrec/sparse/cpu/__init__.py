@@ -19,12 +19,9 @@ from graphrec.sparse.cpu.shapes import passes
 from graphrec.sparse.cpu.spmm import spmm
 from graphrec.sparse.cpu.threads import for_each_block, num_blocks
 from graphrec.sparse.reference import dropout_constants
-from graphrec.sparse.terms import Terms
+from graphrec.sparse.terms import Graph, Terms, Turned
 
 __all__ = ["attend", "attend_backward", "spmm"]
-
-Graph = tuple[Tensor, Tensor, Tensor | None]
-Transpose = tuple[Tensor, Tensor, Tensor | None, Tensor]
 
 
 def attend(
@@ -41,7 +38,7 @@ def attend(
 
 def attend_backward(
     graph: Graph,
-    turned: Transpose,
+    turned: Turned,
     query: Tensor,
     key: Tensor,
     value: Tensor,

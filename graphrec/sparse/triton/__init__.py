@@ -4,9 +4,8 @@ Sums and softmaxes are float32 whatever the storage; no sum's order depends on t
 bytes. The first call imports Triton. Under its interpreter (``TRITON_INTERPRET=1`` before anything imports it, as
 torch_geometric does) the same kernels run on CPU tensors, slowly, which is how they are tested without a GPU.
 
-A graph is a tuple (rowptr, col, edge_type), its transpose one more, the permutation; terms are (vector, scale,
-relation_key, bias, relation_bias), each a tensor or None. The first call on a graph waits for the device, to share
-out the rows; later ones do not, so a CUDA graph can capture them.
+The first call on a graph waits for the device, to share out the rows; later ones do not, so a CUDA graph can capture
+them.
 
 N rows, M columns, E edges, H heads, D width of a value, Dq width of a query and a key, R relations, W width.
 """
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from graphrec.errors import UsageError
-from graphrec.sparse.triton.signatures import Graph, Terms, Turned
+from graphrec.sparse.terms import Graph, Terms, Turned
 
 __all__ = ["attend", "attend_backward", "available", "spmm"]
 
@@ -94,19 +93,19 @@ def attend_backward(
     dropout: float,
     seed: int,
     grad_out: Tensor,
+    grad_lse: Tensor,
+    out: Tensor,
     lse: Tensor,
-    delta: Tensor,
-    needs: Sequence[bool],
+    needed: Sequence[bool],
 ) -> tuple[Tensor, ...]:
     """Attention's backward pass.
 
     Args:
         graph, query, key, value, terms, dropout, seed: as given to ``attend``.
         turned: the transpose; its edge e is the graph's edge permutation[e].
-        grad_out: [N, H, D], the gradient of out.
-        lse: [N, H], as ``attend`` returned it.
-        delta: [N, H], Σ over D of grad_out · out, less the gradient of lse.
-        needs: whether the gradient of query, key, value, vector, scale, relation_key, bias, relation_bias is needed.
+        grad_out: [N, H, D]; grad_lse: [N, H].
+        out, lse: as ``attend`` returned them.
+        needed: whether the gradient of query, key, value, vector, scale, relation_key, bias, relation_bias is needed.
 
     Returns:
         The eight gradients, of their tensors' types and shapes; [0] for a term not given or a gradient not needed.
@@ -119,15 +118,15 @@ def attend_backward(
 
     given = _all_contiguous(terms)
     inputs = (query.contiguous(), key.contiguous(), value.contiguous())
-    saved = (grad_out.contiguous(), lse.contiguous(), delta.contiguous())
+    delta = (grad_out.float() * out.float()).sum(-1) - grad_lse
+    saved = (grad_out.contiguous(), lse.contiguous(), delta)
     with torch.cuda.device_of(query):
-        gradients = backward.attend_backward(graph, turned, *inputs, given, dropout, seed, saved, needs)
+        gradients = backward.attend_backward(graph, turned, *inputs, given, dropout, seed, saved, needed)
     return tuple(query.new_empty(0) if gradient is None else gradient for gradient in gradients)
 
 
 def _all_contiguous(terms: Terms) -> Terms:
-    vector, scale, relation_key, bias, relation_bias = map(_contiguous, terms)
-    return vector, scale, relation_key, bias, relation_bias
+    return Terms(*map(_contiguous, terms))
 
 
 def _contiguous(tensor: Tensor | None) -> Tensor | None:

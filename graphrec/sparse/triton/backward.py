@@ -23,11 +23,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graphrec.sparse.terms import Graph, Terms, Turned
 from graphrec.sparse.triton.backward_kernels import receivers_kernel, relations_kernel, senders_kernel
 from graphrec.sparse.triton.forward import Dropout, dropout_of
 from graphrec.sparse.triton.pieces import WARPS, Pieces, by_type, pieces_of, receivers_of, tiling
 from graphrec.sparse.triton.product import sum_rows
-from graphrec.sparse.triton.signatures import Graph, Terms, Turned
 
 _NAMES = ("query", "key", "value", "vector", "scale", "relation_key", "bias", "relation_bias")
 

@@ -14,6 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from graphrec.sparse.reference import dropout_constants
+from graphrec.sparse.terms import Graph, Terms
 from graphrec.sparse.triton.blocks import (
     add_biases,
     center_of,
@@ -27,7 +28,6 @@ from graphrec.sparse.triton.blocks import (
     take_pieces,
 )
 from graphrec.sparse.triton.pieces import WARPS, Pieces, pieces_of, tiling
-from graphrec.sparse.triton.signatures import Graph, Terms
 
 Dropout = tuple[int, int, int, float] | tuple[None, None, None, None]
 NO_DROPOUT: Dropout = (None, None, None, None)
@@ -83,7 +83,7 @@ def _attend_pieces(
     )  # fmt: skip
     if pieces.hubs is not None:
         assert part_out is not None
-        merged = (None, None, None, part_lse, None)
+        merged = Terms(bias=part_lse)
         _attend_pieces(pieces.hubs, None, None, None, None, part_out, merged, NO_DROPOUT, out, lse)
 
 
