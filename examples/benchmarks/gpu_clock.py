@@ -31,7 +31,9 @@ class Clock:
     Args:
         device: of all work.
         rounds: whose median counts.
-        calls: a round.
+        calls: in a round.
+        size: floats in each of the triad's three arrays; large beside the caches.
+        side: rows and columns of the matrices that are multiplied.
     """
 
     def __init__(self, device: torch.device, rounds: int, calls: int, size: int, side: int) -> None:

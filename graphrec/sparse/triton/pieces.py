@@ -28,6 +28,8 @@ TILE = 2048  # numbers that a program gathers at a time: four 16-byte loads for 
 MOST_PIECES = 32  # of a program, where vectors are narrow: more would leave multiprocessors without work
 WARPS = 4
 
+Kept = TypeVar("Kept")
+
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
@@ -100,9 +102,6 @@ def by_type(edge_type: Tensor) -> ByType:
 _pieces: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 _receivers: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 _by_type: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-
-
-Kept = TypeVar("Kept")
 
 
 def _kept(cache: WeakTensorKeyDictionary, key: Tensor, make: Callable[[Tensor], Kept]) -> Kept:
