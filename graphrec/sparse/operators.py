@@ -22,8 +22,8 @@ _ATTEND: dict[str, Any] = {"cpu": cpu, "triton": triton}
 
 def spmm(csr: CSR, turned: CSR | None, x: Tensor, *, backend: str) -> Tensor:
     """The product with a backward pass through ``turned``, the transpose, which may be None where none is needed."""
-    back = (None, None, None) if turned is None else (turned.rowptr, turned.col, _as(turned.value, x))
-    return torch.ops.graphrec.spmm(x, csr.rowptr, csr.col, _as(csr.value, x), *back, backend)
+    back = (None, None, None) if turned is None else (turned.rowptr, turned.col, turned.value)
+    return torch.ops.graphrec.spmm(x, csr.rowptr, csr.col, csr.value, *back, backend)
 
 
 def attend(
@@ -174,7 +174,3 @@ def _attend_backward_pass(ctx: Any, grad_out: Tensor, grad_lse: Tensor) -> tuple
 
 
 _attend.register_autograd(_attend_backward_pass, setup_context=_attend_context)
-
-
-def _as(value: Tensor | None, x: Tensor) -> Tensor | None:
-    return None if value is None else value.to(x.dtype)

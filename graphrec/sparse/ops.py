@@ -30,8 +30,8 @@ _chosen: list[str | None] = [None]
 def available_backends() -> list[str]:
     """The backends that can run here.
 
-    ``cpu`` holds compiled kernels for CPU tensors, ``triton`` those for CUDA tensors (for CPU tensors too, slowly, under
-    Triton's interpreter), ``cuda`` torch's own CSR product for CUDA tensors (``spmm`` alone), ``reference`` the
+    ``cpu`` holds compiled kernels for CPU tensors, ``triton`` those for CUDA tensors (and, under Triton's interpreter,
+    slow ones for CPU tensors), ``cuda`` torch's own CSR product for CUDA tensors (``spmm`` alone), ``reference`` the
     definitions in plain torch on any device, ``scatter`` torch-scatter where it is installed.
     """
     on_gpu = torch.cuda.is_available()

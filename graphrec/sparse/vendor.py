@@ -8,6 +8,6 @@ from torch import Tensor
 
 def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
     """As ``graphrec.sparse.spmm``, from the graph's tensors: float [N, W] from x float [M, W]."""
-    weight = x.new_ones(len(col)) if value is None else value
+    weight = x.new_ones(len(col)) if value is None else value.to(x.dtype)
     size = (len(rowptr) - 1, len(x))
     return torch.sparse_csr_tensor(rowptr.to(col.dtype), col, weight, size, check_invariants=False) @ x

@@ -16,7 +16,7 @@ from graphrec.sparse.cpu.vector import AHEAD, add_scaled, kernel, prefetch
 def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
     """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i, float [N, W]; see ``graphrec.sparse.spmm``."""
     out = torch.empty(len(rowptr) - 1, x.shape[1], dtype=x.dtype)
-    weight = x.new_empty(0) if value is None else value
+    weight = x.new_empty(0) if value is None else value.to(x.dtype)
     pointers = rowptr.numpy()
     for_each_block(_spmm, pointers, tuple, pointers, col.numpy(), weight.numpy(), x.contiguous().numpy(), out.numpy())
     return out
