@@ -23,7 +23,9 @@ BUILD = "from graphrec.cli import main; main()"
 def cost(code: str, *arguments: str) -> tuple[float, float]:
     """Seconds and peak resident MB of a Python process that runs ``code``."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the process failed: {code} {' '.join(arguments)}")

@@ -48,24 +48,24 @@ class _PropagateMean(Function):
         ctx.graphs, ctx.layers, ctx.rows = (normalized, last), layers, rows
         total = vectors
         for _ in range(layers - 1):
-            total = spmm(normalized, total).add_(vectors)
+            total = spmm(normalized, total, plus=vectors)
         first = vectors if rows is None else vectors[rows]
-        return (spmm(last, total).add_(first) if layers else first) / (layers + 1)
+        return (spmm(last, total, plus=first) if layers else first) / (layers + 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (normalized, last), layers, rows = ctx.graphs, ctx.layers, ctx.rows
         first = grad / (layers + 1)
-
-        def plus_first(total: Tensor) -> Tensor:
-            total[slice(None) if rows is None else rows] += first
-            return total
-
-        if layers == 0:
-            return None, None, plus_first(grad.new_zeros(normalized.num_rows, grad.shape[1])), None, None
-        total = plus_first(spmm(last if rows is None else last.transpose[0], first))
+        if rows is None:
+            total = first
+            for _ in range(layers):
+                total = spmm(normalized, total, plus=first)
+            return None, None, total, None, None
+        total = spmm(last.transpose[0], first) if layers else grad.new_zeros(normalized.num_rows, grad.shape[1])
+        total[rows] += first
         for _ in range(layers - 1):
-            total = plus_first(spmm(normalized, total))
+            total = spmm(normalized, total)
+            total[rows] += first
         return None, None, total, None, None
 
 

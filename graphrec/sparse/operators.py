@@ -20,10 +20,10 @@ _SPMM: dict[str, Any] = {"cpu": cpu.spmm, "cuda": vendor.spmm, "triton": triton.
 _ATTEND: dict[str, Any] = {"cpu": cpu, "triton": triton}
 
 
-def spmm(csr: CSR, turned: CSR | None, x: Tensor, *, backend: str) -> Tensor:
+def spmm(csr: CSR, turned: CSR | None, x: Tensor, plus: Tensor | None, *, backend: str) -> Tensor:
     """The product with a backward pass through ``turned``, the transpose, which may be None where none is needed."""
     back = (None, None, None) if turned is None else (turned.rowptr, turned.col, turned.value)
-    return torch.ops.graphrec.spmm(x, csr.rowptr, csr.col, csr.value, *back, backend)
+    return torch.ops.graphrec.spmm(x, plus, csr.rowptr, csr.col, csr.value, *back, backend)
 
 
 def attend(
@@ -61,6 +61,7 @@ def _in_one_number(query: Tensor, key: Tensor, terms: Terms) -> tuple[Tensor, Te
 @torch.library.custom_op("graphrec::spmm", mutates_args=())
 def _spmm(
     x: Tensor,
+    plus: Tensor | None,
     rowptr: Tensor,
     col: Tensor,
     value: Tensor | None,
@@ -69,23 +70,25 @@ def _spmm(
     turned_value: Tensor | None,
     backend: str,
 ) -> Tensor:
-    out: Tensor = _SPMM[backend](rowptr, col, value, x)
+    out: Tensor = _SPMM[backend](rowptr, col, value, x, plus)
     return out
 
 
 @_spmm.register_fake
-def _spmm_fake(x: Tensor, rowptr: Tensor, *graph: Any) -> Tensor:
+def _spmm_fake(x: Tensor, plus: Tensor | None, rowptr: Tensor, *graph: Any) -> Tensor:
     return x.new_empty(rowptr.shape[0] - 1, x.shape[1])
 
 
 def _spmm_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs[1:-1])
+    ctx.save_for_backward(*inputs[2:-1])
     ctx.backend = inputs[-1]
 
 
 def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     graph, turned = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
-    return torch.ops.graphrec.spmm(grad, *turned, *graph, ctx.backend), *[None] * 7
+    needs_x, needs_plus = ctx.needs_input_grad[:2]
+    grad_x = torch.ops.graphrec.spmm(grad, None, *turned, *graph, ctx.backend) if needs_x else None
+    return grad_x, grad if needs_plus else None, *[None] * 7
 
 
 _spmm.register_autograd(_spmm_backward, setup_context=_spmm_context)

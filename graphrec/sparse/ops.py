@@ -52,8 +52,8 @@ def set_backend(name: str | None) -> None:
     _chosen[0] = None if name is None else _known(name)
 
 
-def spmm(csr: CSR, x: Tensor, *, backend: str | None = None) -> Tensor:
-    """The sparse product: out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i.
+def spmm(csr: CSR, x: Tensor, *, plus: Tensor | None = None, backend: str | None = None) -> Tensor:
+    """The sparse product: out_i = plus_i + Σ_e value_e x_j over the edges e = (i ← j) of row i.
 
     Its backward is the product with the transpose, which the CSR makes once and keeps (or with the CSR itself where
     that is symmetric); no dense matrix is saved for it. The values receive no gradient.
@@ -61,10 +61,11 @@ def spmm(csr: CSR, x: Tensor, *, backend: str | None = None) -> Tensor:
     Args:
         csr: [N, M]; without values each edge counts 1.
         x: float [M, W].
+        plus: float [N, W], added in the same pass; None counts as 0.
         backend: one of ``available_backends()``, or None to choose by device.
 
     Returns:
-        float [N, W]; a row without edges is 0.
+        float [N, W]; a row without edges is 0, or what ``plus`` has there.
 
     Raises:
         UsageError: shapes, devices or a backend that do not fit.
@@ -75,16 +76,17 @@ def spmm(csr: CSR, x: Tensor, *, backend: str | None = None) -> Tensor:
             [0.]])
     """
     _check_shape("x", x, (csr.num_cols, None))
-    _check_alike(csr, x=x)
+    if plus is not None:
+        _check_shape("plus", plus, (csr.num_rows, x.shape[1]))
+    _check_alike(csr, x=x, **({} if plus is None else {"plus": plus}))
     name = _pick(backend, x, on_gpu="cuda")
-    if name == "reference":
-        return reference.spmm(csr, x)
-    if name == "scatter":
-        return scatter.spmm(csr, x)
+    if name in ("reference", "scatter"):
+        out = reference.spmm(csr, x) if name == "reference" else scatter.spmm(csr, x)
+        return out if plus is None else out + plus
     turned = None
     if x.requires_grad and torch.is_grad_enabled():
         turned = csr if csr.symmetric else csr.transpose[0]
-    return operators.spmm(csr, turned, x, backend=name)
+    return operators.spmm(csr, turned, x, plus, backend=name)
 
 
 def attend(

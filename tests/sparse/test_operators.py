@@ -51,7 +51,8 @@ def test_opcheck_spmm(valued: bool) -> None:
     turned, _ = csr.transpose
     x = torch.randn(5, 3, generator=generator(), requires_grad=True)
     graphs = (csr.rowptr, csr.col, csr.value, turned.rowptr, turned.col, turned.value)
-    torch.library.opcheck(torch.ops.graphrec.spmm.default, (x, *graphs, "cpu"))
+    for plus in (None, torch.ones(5, 3, requires_grad=True)):
+        torch.library.opcheck(torch.ops.graphrec.spmm.default, (x, plus, *graphs, "cpu"))
 
 
 def all_results(csr: CSR) -> list[Tensor]:

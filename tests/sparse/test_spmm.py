@@ -34,6 +34,20 @@ def test_agrees_with_the_definition(backend: str, width: int, dtype: torch.dtype
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_plus_is_added_and_passes_its_gradient_on(backend: str) -> None:
+    csr = random_graph(90, 70, 2000)
+    x = torch.randn(70, 67, generator=generator(), requires_grad=True)  # one whole tile of columns, and 3 more
+    plus = torch.randn(90, 67, generator=generator(1), requires_grad=True)
+    g = torch.randn(90, 67, generator=generator(2))
+    ours, expected = spmm(csr, x, plus=plus, backend=backend), spmm(csr, x, backend="reference") + plus
+    assert_close(ours, expected)
+    for mine, theirs in zip(*(torch.autograd.grad(out, [x, plus], g) for out in (ours, expected)), strict=True):
+        assert_close(mine, theirs)
+    with pytest.raises(UsageError, match=r"plus must have shape \[90, 67\], got \[70, 67\]"):
+        spmm(csr, x, plus=x, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("num_rows", "num_cols", "num_edges"), [(1, 1, 0), (1, 1, 3), (0, 4, 0), (4, 2, 0), (1, 9, 500)]
 )

@@ -84,16 +84,19 @@ def prefetch(typingctx, x, i, width):  # type: ignore[no-untyped-def]
 
 
 def _prefetch(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    matrix = context.make_array(signature.args[0])(context, builder, args[0])
-    item = context.get_abi_sizeof(context.get_value_type(signature.args[0].dtype))
-    size = builder.mul(args[2], INT(item))
+    matrix = Matrix(context, builder, signature.args[0], args[0])
+    emit_prefetch(builder, matrix.row(args[1]), builder.mul(args[2], INT(matrix.size)))
+    return context.get_dummy_value()
+
+
+def emit_prefetch(builder: Any, pointer: Any, size: Any) -> None:
+    """Ask for ``size`` bytes from a pointer on."""
     byte, flag = ir.IntType(8), ir.IntType(32)
-    row = builder.gep(builder.bitcast(matrix.data, byte.as_pointer()), [builder.mul(args[1], size)])
+    start = builder.bitcast(pointer, byte.as_pointer())
     function_type = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), flag, flag, flag])
     function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
     with cgutils.for_range_slice(builder, INT(0), size, INT(LINE)) as (offset, _):
-        builder.call(function, [builder.gep(row, [offset]), flag(0), flag(3), flag(1)])
-    return context.get_dummy_value()
+        builder.call(function, [builder.gep(start, [offset]), flag(0), flag(3), flag(1)])
 
 
 class _Loop:

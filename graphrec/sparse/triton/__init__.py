@@ -32,16 +32,17 @@ def available(device: torch.device) -> bool:
     return device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
-    """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i; see ``graphrec.sparse.spmm``.
+def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, plus: Tensor | None = None) -> Tensor:
+    """out_i = plus_i + Σ_e value_e x_j over the edges e = (i ← j) of row i; see ``graphrec.sparse.spmm``.
 
     Args:
         rowptr: int64 [N + 1]; col: int32 [E].
         value: float [E], or None, which counts as 1.
         x: float32 or bfloat16 [M, W].
+        plus: [N, W] of x's type, or None, which counts as 0.
 
     Returns:
-        [N, W] of x's type; a row without edges is 0.
+        [N, W] of x's type.
 
     Raises:
         UsageError: a type that the kernels do not take.
@@ -50,7 +51,8 @@ def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor
     from graphrec.sparse.triton import product
 
     with torch.cuda.device_of(x):
-        return product.spmm(rowptr, col, _contiguous(value), x.contiguous())
+        out = product.spmm(rowptr, col, _contiguous(value), x.contiguous())
+    return out if plus is None else out.add_(plus)
 
 
 def attend(
