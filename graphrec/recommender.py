@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,52 +17,15 @@ from graphrec.data import Dataset, Part
 from graphrec.errors import DataError, UsageError
 from graphrec.evaluation import Evaluation, evaluate
 from graphrec.explain import explain_pair
-from graphrec.graph.hetero import REVERSE
 from graphrec.models import EmbeddingModel, Model, views_of
 from graphrec.ranking import rank
+from graphrec.reasons import ExplainedPair, in_words
 from graphrec.runs import Run, finish_run, load_run, start_run
 from graphrec.sparse import CSR
 from graphrec.training import TRAIN_PARTS, Epoch, fit_model, part_csr
 
 BLOCK = 1024
 """Users scored at once."""
-
-
-@dataclass(frozen=True)
-class Reason:
-    """A path from the user to the item in words, with how strong it is and what the score is without it.
-
-    Args:
-        text: node names joined by relations.
-        weight: see ``graphrec.explain.Path``.
-        effect: the score minus the score when the path's edges are not in the graph.
-    """
-
-    text: str
-    weight: float
-    effect: float
-
-
-@dataclass(frozen=True)
-class ExplainedPair:
-    """Why a user gets an item.
-
-    Args:
-        user_id, item_id: the pair.
-        title: the item's title, or its id.
-        score: as ``recommend`` gives it.
-        views: each view's part of the score.
-        path_view: the view whose paths are shown.
-        reasons: strongest first.
-    """
-
-    user_id: str
-    item_id: str
-    title: str
-    score: float
-    views: dict[str, float]
-    path_view: str | None
-    reasons: tuple[Reason, ...]
 
 
 class Recommender:
@@ -183,11 +145,7 @@ class Recommender:
         user_index = int(self.dataset.users.index([user], "user")[0])
         item_index = int(self.dataset.items.index([item], "item")[0])
         found = explain_pair(self.model, user_index, item_index, count=count)
-        reasons = tuple(
-            Reason(self._in_words(path.nodes, path.relations), path.weight, path.effect) for path in found.paths
-        )
-        title = self.dataset.item_title(item_index) or item
-        return ExplainedPair(user, item, title, found.score, found.views, found.path_view, reasons)
+        return in_words(self.dataset, user, item, self.dataset.item_title(item_index) or item, found)
 
     def evaluate(self, ks: tuple[int, ...] = (10, 20)) -> Evaluation:
         """Full ranking on the test rows: all items, train rows masked.
@@ -265,23 +223,6 @@ class Recommender:
     def _train_rows(self) -> CSR:
         user, item = self.dataset.interactions.select(*TRAIN_PARTS)
         return CSR.from_pairs(user, item, self.dataset.num_users, self.dataset.num_items).to(self.model.graph.device)
-
-    def _in_words(self, nodes: tuple[int, ...], relations: tuple[str, ...]) -> str:
-        text = self.dataset.node_name(nodes[0])
-        for relation, node in zip(relations, nodes[1:], strict=True):
-            text += f" {_step(relation)} {self.dataset.node_name(node)}"
-        return text
-
-
-def _step(relation: str) -> str:
-    """An edge as read on the way from the user to the item, against the way that messages take.
-
-    >>> _step("rev_author"), _step("author")
-    ('—author→', '←author—')
-    """
-    if relation == "similar":
-        return "—similar—"
-    return f"—{relation.removeprefix(REVERSE)}→" if relation.startswith(REVERSE) else f"←{relation}—"
 
 
 def _table(

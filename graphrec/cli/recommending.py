@@ -14,7 +14,8 @@ from graphrec.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from graphrec.recommender import ExplainedPair, Recommender
+    from graphrec.reasons import ExplainedPair
+    from graphrec.recommender import Recommender
 
 WRITERS = {".parquet": "to_parquet", ".csv": "to_csv"}
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from graphrec.graph import HeteroGraph
 from graphrec.models import GAT, views_of
-from graphrec.recommender import ExplainedPair, Recommender
+from graphrec.reasons import ExplainedPair
+from graphrec.recommender import Recommender
 from graphrec.report import page, plots
 from graphrec.report.page import Html
 
