@@ -16,7 +16,6 @@ from numba.extending import intrinsic
 
 from graphrec.sparse.cpu.vector import (
     FLAGS,
-    INT,
     LANES,
     Matrix,
     lanes_before,
@@ -25,6 +24,7 @@ from graphrec.sparse.cpu.vector import (
     rint,
     spread,
     store_vector,
+    vectors_of,
 )
 
 
@@ -95,8 +95,8 @@ class _Chunk:
 
     def vectors(self) -> Iterator[tuple[Any, Any]]:
         """Each vector's first place, and which of its lanes lie before ``length``."""
-        with cgutils.for_range_slice(self.builder, INT(0), self.length, INT(LANES)) as (place, _):
-            yield place, lanes_before(self.builder, self.builder.sub(self.length, place))
+        for place, left in vectors_of(self.builder, self.length):
+            yield place, lanes_before(self.builder, left)
 
     def constant(self, number: float) -> Any:
         return ir.Constant(self.vector, [ir.Constant(self.item, number)] * LANES)

@@ -31,6 +31,7 @@ from graphrec.sparse.cpu.vector import (
     spread,
     store_masked,
     store_vector,
+    vectors_of,
 )
 
 TILE = 4
@@ -140,7 +141,7 @@ class _Edges:
 
     def tiles(self) -> Iterator[Any]:
         """The first place of every ``LANES`` edges."""
-        with cgutils.for_range_slice(self.builder, INT(0), self.length, INT(LANES)) as (place, _):
+        for place, _ in vectors_of(self.builder, self.length):
             yield place
 
     def row(self, place: Any) -> Any:
@@ -170,8 +171,7 @@ class _Edges:
                 for place in self.tiles():
                     sums = [cgutils.alloca_once_value(builder, self.zeros) for _ in range(LANES)]
                     rows = self.rows(place)
-                    with cgutils.for_range_slice(builder, INT(0), self.width, INT(LANES)) as (column, _):
-                        left = builder.sub(self.width, column)
+                    for column, left in vectors_of(builder, self.width):
                         vectors = [self._load(pointer, column, left) for pointer in own]
                         for total, row in zip(sums, rows, strict=True):
                             added = term(*vectors, self._load(row, column, left))

@@ -61,8 +61,13 @@ def dot(typingctx, x, i, a, y, j, b, width):  # type: ignore[no-untyped-def]
 
 
 def _dot(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    loop = _Loop(context, builder, signature, args, matrices=(0, 3))
-    return loop.sum(lambda x, y: loop.multiply(x, y))
+    x, y = (Matrix(context, builder, signature.args[place], args[place]) for place in (0, 3))
+    starts = x.row(args[1], args[2]), y.row(args[4], args[5])
+    total = cgutils.alloca_once_value(builder, ir.Constant(ir.VectorType(x.item, LANES), None))
+    for place, left in vectors_of(builder, args[-1]):
+        one, other = (load_masked(builder, builder.gep(start, [place]), left, x.size) for start in starts)
+        builder.store(builder.fadd(builder.load(total), builder.fmul(one, other, flags=FLAGS), flags=FLAGS), total)
+    return reduce(builder, "fadd", builder.load(total))
 
 
 @intrinsic
@@ -72,8 +77,13 @@ def add_scaled(typingctx, out, i, a, scale, x, j, b, width):  # type: ignore[no-
 
 
 def _add_scaled(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    loop = _Loop(context, builder, signature, args, matrices=(0, 4), scale=args[3])
-    loop.add_to_first(lambda x: x)
+    out, x = (Matrix(context, builder, signature.args[place], args[place]) for place in (0, 4))
+    target, source, scales = out.row(args[1], args[2]), x.row(args[5], args[6]), spread(builder, args[3])
+    for place, left in vectors_of(builder, args[-1]):
+        pointer = builder.gep(target, [place])
+        added = builder.fmul(scales, load_masked(builder, builder.gep(source, [place]), left, x.size), flags=FLAGS)
+        total = builder.fadd(load_masked(builder, pointer, left, x.size), added, flags=FLAGS)
+        store_masked(builder, total, pointer, left, x.size)
     return context.get_dummy_value()
 
 
@@ -99,61 +109,6 @@ def emit_prefetch(builder: Any, pointer: Any, size: Any) -> None:
         builder.call(function, [builder.gep(start, [offset]), flag(0), flag(3), flag(1)])
 
 
-class _Loop:
-    """A walk along slices of rows, all of one width: vectors of ``LANES`` numbers first, then single numbers.
-
-    ``matrices`` are the places of the matrices among ``args``, each followed by its row and first column; the width is
-    the last argument.
-    """
-
-    def __init__(
-        self, context: Any, builder: Any, signature: Any, args: Any, matrices: tuple[int, ...], scale: Any = None
-    ) -> None:
-        self.builder, self.scale, self.width = builder, scale, args[-1]
-        walked = [Matrix(context, builder, signature.args[place], args[place]) for place in matrices]
-        self.size, self.vector = walked[0].size, ir.VectorType(walked[0].item, LANES)
-        self.starts = [
-            matrix.row(args[place + 1], args[place + 2]) for matrix, place in zip(walked, matrices, strict=True)
-        ]
-
-    def sum(self, term: Callable[..., Any]) -> Any:
-        lanes = cgutils.alloca_once_value(self.builder, ir.Constant(self.vector, None))
-        for pointers in self._vectors():
-            self.builder.store(self.add(self.builder.load(lanes), term(*map(self._load, pointers))), lanes)
-        total = cgutils.alloca_once_value(self.builder, reduce(self.builder, "fadd", self.builder.load(lanes)))
-        for pointers in self._numbers():
-            self.builder.store(self.add(self.builder.load(total), term(*map(self.builder.load, pointers))), total)
-        return self.builder.load(total)
-
-    def add_to_first(self, term: Callable[..., Any]) -> None:
-        scales = spread(self.builder, self.scale)
-        for out, *pointers in self._vectors():
-            added = self.multiply(scales, term(*map(self._load, pointers)))
-            store_vector(self.builder, self.add(self._load(out), added), out, self.size)
-        for out, *pointers in self._numbers():
-            added = self.multiply(self.scale, term(*map(self.builder.load, pointers)))
-            self.builder.store(self.add(self.builder.load(out), added), out)
-
-    def add(self, x: Any, y: Any) -> Any:
-        return self.builder.fadd(x, y, flags=FLAGS)
-
-    def multiply(self, x: Any, y: Any) -> Any:
-        return self.builder.fmul(x, y, flags=FLAGS)
-
-    def _vectors(self) -> Iterator[list[Any]]:
-        whole = self.builder.and_(self.width, INT(-LANES))
-        with cgutils.for_range_slice(self.builder, INT(0), whole, INT(LANES)) as (place, _):
-            yield [self.builder.gep(start, [place]) for start in self.starts]
-
-    def _numbers(self) -> Iterator[list[Any]]:
-        whole = self.builder.and_(self.width, INT(-LANES))
-        with cgutils.for_range_slice(self.builder, whole, self.width, INT(1)) as (place, _):
-            yield [self.builder.gep(start, [place]) for start in self.starts]
-
-    def _load(self, pointer: Any) -> Any:
-        return load_vector(self.builder, pointer, self.size)
-
-
 class Matrix:
     """A C-contiguous array of two dimensions as the compiler sees it."""
 
@@ -176,6 +131,12 @@ def leaky(builder: Any, x: Any, z: Any = None) -> Any:
     slopes, zeros = ir.Constant(x.type, [SLOPE] * LANES), ir.Constant(x.type, None)
     positive = builder.fcmp_ordered(">", x if z is None else z, zeros)
     return builder.select(positive, x, builder.fmul(x, slopes, flags=FLAGS))
+
+
+def vectors_of(builder: Any, length: Any) -> Iterator[tuple[Any, Any]]:
+    """A loop over ``length`` numbers, a vector at a time: its first place, and how many numbers are left from there."""
+    with cgutils.for_range_slice(builder, INT(0), length, INT(LANES)) as (place, _):
+        yield place, builder.sub(length, place)
 
 
 def lanes_before(builder: Any, left: Any) -> Any:
