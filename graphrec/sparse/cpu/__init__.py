@@ -116,8 +116,9 @@ def _edges(rowptr: Tensor, col: Tensor, edge_type: Tensor | None, permutation: T
 
 
 def _terms(query: Tensor, terms: Terms) -> scores.Terms:
-    """The terms as matrices, the scale in one row; without rows what is not given."""
-    given = terms._replace(scale=None if terms.scale is None else terms.scale[None])
+    """The terms as matrices, vector and scale in one row; without rows what is not given."""
+    vector, scale = (None if term is None else term[None] for term in (terms.vector, terms.scale))
+    given = terms._replace(vector=vector, scale=scale)
     return scores.Terms(*_matrices(*(query.new_empty(0, 1) if term is None else term for term in given)))
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from graphrec.sparse.cpu.chunks import largest_of, weigh
-from graphrec.sparse.cpu.gather import gather_add, gather_column
-from graphrec.sparse.cpu.scores import ahead_of, chunk_length, kept_scale, meet_keys, scores_of, take_nodes
+from graphrec.sparse.cpu.gather import gather_add, gather_columns
+from graphrec.sparse.cpu.scores import ahead_of, chunk_length, kept_scale, meet_keys, scores_of
 from graphrec.sparse.cpu.vector import inlined, prefetch
 
 
@@ -19,7 +19,7 @@ def attend_rows(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write ``out`` [N, H · D] and ``lse`` [N, H] for a block of rows."""
     one = np.uintp(1)
-    rowptr, col, bias, node = edges.rowptr, edges.col, terms.bias, scratch.node
+    rowptr, col, bias = edges.rowptr, edges.col, terms.bias
     moved, shift, score, largest, total = scratch.moved, scratch.shift, scratch.score, scratch.largest, scratch.total
     for row in range(first_row, last_row):
         out[row] = 0
@@ -28,21 +28,20 @@ def attend_rows(  # type: ignore[no-untyped-def]
         first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
         while first < row_end:
             length, kind = chunk_length(first, row_end, edges.edge_type)
-            take_nodes(first, length, col, node)
             for place in range(length):
                 ahead = ahead_of(col, first, place)
                 prefetch(key, ahead, heads * score_width)
                 prefetch(value, ahead, heads * width)
             meet_keys(query, row, kind, heads, score_width, is_v2, terms, moved, shift)
-            scores_of(heads, score_width, is_v2, moved, key, node, length, terms.vector, shift, score)
+            scores_of(heads, score_width, is_v2, moved, key, col, first, length, terms.vector, shift, score)
+            if len(bias):
+                gather_columns(score, out.dtype.type(1), bias, np.uintp(0), col, first, length, heads)
             for head in range(heads):
-                if len(bias):
-                    gather_column(score, head, out.dtype.type(1), bias, node, length, head, one)
                 _weigh(score, head, length, largest, total, out, row, width)
                 if dropout.threshold != 0:
                     for place in range(length):
                         score[head, place] *= kept_scale(first + place, head, heads, dropout)
-                gather_add(out, row, score, head, value, node, length, head * width, width)
+            gather_add(out, row, score, value, col, first, length, heads, width)
             first += length
         _finish(out, lse, row, heads, width, largest, total)
 

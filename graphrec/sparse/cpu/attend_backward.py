@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphrec.sparse.cpu.chunks import weigh_gain
-from graphrec.sparse.cpu.gather import gather_add, gather_add_leaky, gather_column, gather_dot
+from graphrec.sparse.cpu.gather import gather_add, gather_add_leaky, gather_columns, gather_dot
 from graphrec.sparse.cpu.scores import (
     ahead_of,
     chunk_length,
@@ -24,7 +24,6 @@ from graphrec.sparse.cpu.scores import (
     scale_of,
     scores_of,
     slopes_of,
-    take_nodes,
 )
 from graphrec.sparse.cpu.vector import add_scaled, dot, inlined, prefetch
 
@@ -51,7 +50,7 @@ def senders_backward(  # type: ignore[no-untyped-def]
     ``grads``, zeros at first, are like ``terms``: the bias has a row a sender, the others a part for each block.
     """
     one = np.uintp(1)
-    rowptr, col, node = edges.rowptr, edges.col, scratch.node
+    rowptr, col = edges.rowptr, edges.col
     for row in range(first_row, last_row):
         grad_value[row] = 0
         if len(grad_key):
@@ -59,49 +58,50 @@ def senders_backward(  # type: ignore[no-untyped-def]
         first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
         while first < row_end:
             length, kind = chunk_length(first, row_end, edges.edge_type)
-            take_nodes(first, length, col, node)
             for place in range(length):
                 ahead = ahead_of(col, first, place)
                 prefetch(query, ahead, heads * score_width)
                 prefetch(grad_out, ahead, heads * width)
                 prefetch(saved, ahead, heads + heads)
             meet_queries(key, row, kind, heads, score_width, terms, scratch.moved, scratch.shift)
-            _logits(heads, score_width, is_v2, row, length, scratch, query, terms, saved)
+            _logits(heads, score_width, is_v2, row, col, first, length, scratch, query, terms, saved)
+            gather_dot(scratch.gain, value, row, grad_out, col, first, length, heads, width)
+            _drop(scratch.gain, heads, first, length, edges.number, dropout)
+            gather_columns(scratch.gain, value.dtype.type(-1), saved, heads, col, first, length, heads)
             for head in range(heads):
-                at = head * width
-                gather_dot(scratch.gain, head, value, row, grad_out, node, length, at, width)
-                _drop(scratch.gain, head, heads, first, length, edges.number, dropout)
-                gather_column(scratch.gain, head, value.dtype.type(-1), saved, node, length, heads + head, one)
                 scratch.total[head] = weigh_gain(scratch.score, head, length, scratch.gain)
-                _drop(scratch.score, head, heads, first, length, edges.number, dropout)
-                gather_add(grad_value, row, scratch.score, head, grad_out, node, length, at, width)
+            _drop(scratch.score, heads, first, length, edges.number, dropout)
+            gather_add(grad_value, row, scratch.score, grad_out, col, first, length, heads, width)
             if len(grad_logit):
                 _keep(scratch.gain, heads, first, length, edges.number, grad_logit)
             if len(grad_key) + len(grads.relation_key) + len(grads.scale):
                 moved, gain, run = scratch.moved, scratch.gain, scratch.run
-                slopes_of(heads, score_width, is_v2, moved, query, node, length, terms.vector, gain, run)
-            _add_chunk(row, kind, block, heads, score_width, length, scratch, query, key, terms, grad_key, grads)
+                slopes_of(heads, score_width, is_v2, moved, query, col, first, length, terms.vector, gain, run)
+            _add_chunk(
+                row, kind, block, heads, score_width, col, first, length, scratch, query, key, terms, grad_key, grads
+            )
             first += length
 
 
 @inlined
-def _logits(heads, width, is_v2, row, length, scratch, query, terms, saved):  # type: ignore[no-untyped-def]
+def _logits(heads, width, is_v2, row, col, first, length, scratch, query, terms, saved):  # type: ignore[no-untyped-def]
     """Set the scores of a chunk to logit − lse."""
-    moved, shift, score, node = scratch.moved, scratch.shift, scratch.score, scratch.node
+    moved, shift, score = scratch.moved, scratch.shift, scratch.score
     for head in range(heads):
         if len(terms.bias):
             shift[head] += terms.bias[row, head]
-    scores_of(heads, width, is_v2, moved, query, node, length, terms.vector, shift, score)
-    for head in range(heads):
-        gather_column(score, head, score.dtype.type(-1), saved, node, length, head, np.uintp(1))
+    scores_of(heads, width, is_v2, moved, query, col, first, length, terms.vector, shift, score)
+    gather_columns(score, score.dtype.type(-1), saved, np.uintp(0), col, first, length, heads)
 
 
 @inlined
-def _drop(numbers, head, heads, first, length, number, dropout):  # type: ignore[no-untyped-def]
-    """Multiply a head's numbers of a chunk by dropout's factors."""
+def _drop(numbers, heads, first, length, number, dropout):  # type: ignore[no-untyped-def]
+    """Multiply a chunk's numbers by dropout's factors."""
     if dropout.threshold != 0:
         for place in range(length):
-            numbers[head, place] *= kept_scale(np.uintp(number[first + place]), head, heads, dropout)
+            edge = np.uintp(number[first + place])
+            for head in range(heads):
+                numbers[head, place] *= kept_scale(edge, head, heads, dropout)
 
 
 @inlined
@@ -115,10 +115,12 @@ def _keep(gain, heads, first, length, number, grad_logit):  # type: ignore[no-un
 
 @inlined
 def _add_chunk(  # type: ignore[no-untyped-def]
-    row, kind, block, heads, width, length, scratch, query, key, terms, grad_key, grads
+    row, kind, block, heads, width, col, first, length, scratch, query, key, terms, grad_key, grads
 ):
     """Hand a chunk's sums, ``run`` = Σ ∂logit ∂s/∂z and ``total`` = Σ ∂logit, to the key and the terms."""
     run, total, one = scratch.run, scratch.total, key.dtype.type(1)
+    if len(grads.vector):
+        gather_add_leaky(grads.vector, block, scratch.gain, scratch.moved, query, col, first, length, heads, width)
     if len(grads.relation_key):
         relation = block * np.uintp(len(terms.relation_key)) + kind
         add_scaled(grads.relation_key, relation, 0, one, run, 0, 0, heads * width)
@@ -132,9 +134,6 @@ def _add_chunk(  # type: ignore[no-untyped-def]
             grads.bias[row, head] += total[head]
         if len(grads.relation_bias):
             grads.relation_bias[block * np.uintp(len(terms.relation_bias)) + kind, head] += total[head]
-        if len(grads.vector):
-            part, gain, moved, node = block * heads + head, scratch.gain, scratch.moved, scratch.node
-            gather_add_leaky(grads.vector, part, gain, head, moved, query, node, length, start, width)
 
 
 @inlined
@@ -144,14 +143,13 @@ def queries_backward(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write the gradient of ``query`` [N, H · Dq] from ``grad_logit`` [E, H]."""
     one = np.uintp(1)
-    rowptr, col, node = edges.rowptr, edges.col, scratch.node
+    rowptr, col = edges.rowptr, edges.col
     moved, shift, run, total, gain = scratch.moved, scratch.shift, scratch.run, scratch.total, scratch.gain
     for row in range(first_row, last_row):
         grad_query[row] = 0
         first, row_end = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
         while first < row_end:
             length, kind = chunk_length(first, row_end, edges.edge_type)
-            take_nodes(first, length, col, node)
             total[:] = 0
             for place in range(length):
                 prefetch(key, ahead_of(col, first, place), heads * score_width)
@@ -159,7 +157,7 @@ def queries_backward(  # type: ignore[no-untyped-def]
                     gain[head, place] = grad_logit[first + place, head]
                     total[head] += gain[head, place]
             meet_keys(query, row, kind, heads, score_width, is_v2, terms, moved, shift)
-            slopes_of(heads, score_width, is_v2, moved, key, node, length, terms.vector, gain, run)
+            slopes_of(heads, score_width, is_v2, moved, key, col, first, length, terms.vector, gain, run)
             for head in range(heads):
                 start = head * score_width
                 add_scaled(grad_query, row, start, scale_of(terms.scale, head, query), run, 0, start, score_width)

@@ -1,8 +1,8 @@
 """What attention does with the vectors at the other ends of a chunk's edges: scores from them, and sums of them.
 
-A chunk is the numbers ``node[:length]`` of rows of a matrix x [n, C]; of each row the columns start .. start + width
-are meant. Results of the edges stand in a row of a matrix [H, CHUNK], as in ``chunks``; what lies beyond ``length``
-there is undefined, and ``node`` must hold valid numbers up to the next multiple of ``LANES``.
+A chunk is ``length`` edges from edge ``first`` on; ``col`` numbers the rows at their other ends in a matrix x
+[n, H · D], heads side by side. Numbers of the edges stand in a matrix [H, CHUNK], as in ``chunks``; what lies beyond
+``length`` there is undefined.
 
 Scores take ``LANES`` edges at a time, whose sums over the width end in the lanes of one vector. Sums keep ``TILE``
 vectors of the result in registers while they walk over the edges. Where the width is 1, lanes are edges throughout.
@@ -34,188 +34,219 @@ from graphrec.sparse.cpu.vector import (
     vectors_of,
 )
 
-TILE = 4
-_EDGES = (types.Array(types.uintp, 1, "C"), types.uintp, types.uintp, types.uintp)  # node, length, start, width
-_ROW = types.uintp
+TILE = 8
+_NUMBER = types.uintp
+_COUNTS = (_NUMBER,) * 4  # first, length, heads, width
 
 
 @intrinsic
-def gather_dot(typingctx, out, head, own, row, x, node, length, start, width):  # type: ignore[no-untyped-def]
-    """out[head, p] = Σ_w own[row, start + w] · x[node[p], start + w]."""
-    return types.void(out, _ROW, own, _ROW, x, *_EDGES), _gather_dot
+def gather_dot(typingctx, out, own, row, x, col, first, length, heads, width):  # type: ignore[no-untyped-def]
+    """out[h, p] = Σ_w own[row, h · D + w] · x[col[first + p], h · D + w]."""
+    return types.void(out, own, _NUMBER, x, col, *_COUNTS), _gather_dot
 
 
 def _gather_dot(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    out, own, x = _matrices(context, builder, signature, args, 0, 2, 4)
+    out, own, x = _matrices(context, builder, signature, args, 0, 1, 3)
     edges = _Edges(context, builder, signature, args, x)
-    edges.score(out.row(args[1]), [own.row(args[3], edges.start)], lambda own, x: _multiply(builder, own, x))
+    edges.score(out, lambda start: [own.row(args[2], start)], lambda own, x: _multiply(builder, own, x))
     return context.get_dummy_value()
 
 
 @intrinsic
-def gather_leaky_dot(typingctx, out, head, vector, moved, x, node, length, start, width):  # type: ignore[no-untyped-def]
-    """out[head, p] = Σ_w vector[head, w] · leaky_relu(moved[0, start + w] + x[node[p], start + w])."""
-    return types.void(out, _ROW, vector, moved, x, *_EDGES), _gather_leaky_dot
+def gather_leaky_dot(typingctx, out, vector, own, x, col, first, length, heads, width):  # type: ignore[no-untyped-def]
+    """out[h, p] = Σ_w vector[0, h · D + w] · leaky_relu(own[0, h · D + w] + x[col[first + p], h · D + w])."""
+    return types.void(out, vector, own, x, col, *_COUNTS), _gather_leaky_dot
 
 
 def _gather_leaky_dot(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    out, vector, moved, x = _matrices(context, builder, signature, args, 0, 2, 3, 4)
+    out, vector, own, x = _matrices(context, builder, signature, args, 0, 1, 2, 3)
     edges = _Edges(context, builder, signature, args, x)
 
     def term(vector, own, x):  # type: ignore[no-untyped-def]
         return _multiply(builder, vector, leaky(builder, _add(builder, own, x)))
 
-    edges.score(out.row(args[1]), [vector.row(args[1]), moved.row(INT(0), edges.start)], term)
+    edges.score(out, lambda start: [vector.row(INT(0), start), own.row(INT(0), start)], term)
     return context.get_dummy_value()
 
 
 @intrinsic
-def gather_column(typingctx, out, head, sign, x, node, length, start, width):  # type: ignore[no-untyped-def]
-    """out[head, p] += sign · x[node[p], start]."""
-    return types.void(out, _ROW, out.dtype, x, *_EDGES), _gather_column
+def gather_columns(typingctx, out, sign, x, column, col, first, length, heads):  # type: ignore[no-untyped-def]
+    """out[h, p] += sign · x[col[first + p], column + h]."""
+    return types.void(out, out.dtype, x, _NUMBER, col, *_COUNTS[:3]), _gather_columns
 
 
-def _gather_column(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    out, x = _matrices(context, builder, signature, args, 0, 3)
-    edges = _Edges(context, builder, signature, args, x)
-    sign, row = spread(builder, args[2]), out.row(args[1])
-    for place in edges.tiles():
-        pointer = builder.gep(row, [place])
-        value = _multiply(builder, sign, edges.numbers(place))
-        store_vector(builder, _add(builder, load_vector(builder, pointer, x.size), value), pointer, x.size)
+def _gather_columns(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    out, x = _matrices(context, builder, signature, args, 0, 2)
+    edges = _Edges(context, builder, signature, args, x, width=INT(1))
+    sign = spread(builder, args[1])
+    for place, rows in edges.tiles():
+        for head, _ in edges.each_head():
+            pointer = builder.gep(out.row(head), [place])
+            value = _multiply(builder, sign, edges.numbers(rows, builder.add(args[3], head)))
+            store_vector(builder, _add(builder, load_vector(builder, pointer, x.size), value), pointer, x.size)
     return context.get_dummy_value()
 
 
 @intrinsic
-def gather_add(typingctx, out, row, weight, head, x, node, length, start, width):  # type: ignore[no-untyped-def]
-    """out[row, start + w] += Σ_p weight[head, p] · x[node[p], start + w]."""
-    return types.void(out, _ROW, weight, _ROW, x, *_EDGES), _gather_add
+def gather_add(typingctx, out, row, weight, x, col, first, length, heads, width):  # type: ignore[no-untyped-def]
+    """out[row, h · D + w] += Σ_p weight[h, p] · x[col[first + p], h · D + w]."""
+    return types.void(out, _NUMBER, weight, x, col, *_COUNTS), _gather_add
 
 
 def _gather_add(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    out, weight, x = _matrices(context, builder, signature, args, 0, 2, 4)
+    out, weight, x = _matrices(context, builder, signature, args, 0, 2, 3)
     edges = _Edges(context, builder, signature, args, x)
-    edges.add(out.row(args[1], edges.start), weight.row(args[3]), None, lambda x: x)
+    edges.add(out.row(args[1]), weight, None, lambda x: x)
     return context.get_dummy_value()
 
 
 @intrinsic
-def gather_add_slope(typingctx, out, row, weight, head, moved, x, node, length, start, width):  # type: ignore[no-untyped-def]
-    """out[row, start + w] += Σ_p weight[head, p] · leaky_relu'(moved[0, start + w] + x[node[p], start + w])."""
-    return types.void(out, _ROW, weight, _ROW, moved, x, *_EDGES), _gather_add_slope
+def gather_add_slope(typingctx, out, row, weight, own, x, col, first, length, heads, width):  # type: ignore[no-untyped-def]
+    """out[row, h · D + w] += Σ_p weight[h, p] · leaky_relu'(own[0, h · D + w] + x[col[first + p], h · D + w])."""
+    return types.void(out, _NUMBER, weight, own, x, col, *_COUNTS), _gather_add_slope
 
 
 def _gather_add_slope(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    out, weight, moved, x = _matrices(context, builder, signature, args, 0, 2, 4, 5)
+    out, weight, own, x = _matrices(context, builder, signature, args, 0, 2, 3, 4)
     edges = _Edges(context, builder, signature, args, x)
 
     def term(own, x):  # type: ignore[no-untyped-def]
         return leaky(builder, ir.Constant(x.type, [1.0] * LANES), _add(builder, own, x))
 
-    edges.add(out.row(args[1], edges.start), weight.row(args[3]), moved.row(INT(0), edges.start), term)
+    edges.add(out.row(args[1]), weight, own.row(INT(0)), term)
     return context.get_dummy_value()
 
 
 @intrinsic
-def gather_add_leaky(typingctx, out, row, weight, head, moved, x, node, length, start, width):  # type: ignore[no-untyped-def]
-    """out[row, w] += Σ_p weight[head, p] · leaky_relu(moved[0, start + w] + x[node[p], start + w])."""
-    return types.void(out, _ROW, weight, _ROW, moved, x, *_EDGES), _gather_add_leaky
+def gather_add_leaky(typingctx, out, row, weight, own, x, col, first, length, heads, width):  # type: ignore[no-untyped-def]
+    """out[row, h · D + w] += Σ_p weight[h, p] · leaky_relu(own[0, h · D + w] + x[col[first + p], h · D + w])."""
+    return types.void(out, _NUMBER, weight, own, x, col, *_COUNTS), _gather_add_leaky
 
 
 def _gather_add_leaky(context, builder, signature, args):  # type: ignore[no-untyped-def]
-    out, weight, moved, x = _matrices(context, builder, signature, args, 0, 2, 4, 5)
+    out, weight, own, x = _matrices(context, builder, signature, args, 0, 2, 3, 4)
     edges = _Edges(context, builder, signature, args, x)
-    own = moved.row(INT(0), edges.start)
-    edges.add(out.row(args[1]), weight.row(args[3]), own, lambda own, x: leaky(builder, _add(builder, own, x)))
+    edges.add(out.row(args[1]), weight, own.row(INT(0)), lambda own, x: leaky(builder, _add(builder, own, x)))
     return context.get_dummy_value()
 
 
 class _Edges:
-    """A chunk's edges; node, length, start and width are the last four arguments."""
+    """A chunk's edges and the vectors at their other ends; the last arguments are col, first, length, heads, width."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, args: Any, x: Matrix) -> None:
+    def __init__(self, context: Any, builder: Any, signature: Any, args: Any, x: Matrix, width: Any = None) -> None:
+        at = len(args) - (5 if width is None else 4)
         self.builder, self.x = builder, x
-        self.node = context.make_array(signature.args[-4])(context, builder, args[-4]).data
-        self.length, self.start, self.width = args[-3:]
+        col = context.make_array(signature.args[at])(context, builder, args[at])
+        self.first, self.length, self.heads = args[at + 1 : at + 4]
+        self.col, self.last = col.data, builder.sub(col.nitems, INT(1))
+        self.width = args[at + 4] if width is None else width
         self.zeros = ir.Constant(ir.VectorType(x.item, LANES), None)
 
-    def tiles(self) -> Iterator[Any]:
-        """The first place of every ``LANES`` edges."""
+    def each_head(self) -> Iterator[tuple[Any, Any]]:
+        """Each head and the first of its columns."""
+        with cgutils.for_range_slice(self.builder, INT(0), self.heads, INT(1)) as (head, _):
+            yield head, self.builder.mul(head, self.width)
+
+    def tiles(self) -> Iterator[tuple[Any, list[Any]]]:
+        """The first place of every ``LANES`` edges, and pointers to their rows.
+
+        Beyond the chunk these are rows of the edges that follow, and after the graph's last edge its row.
+        """
         for place, _ in vectors_of(self.builder, self.length):
-            yield place
+            edge = self.builder.add(self.first, place)
+            yield place, [self.row(self._bounded(self.builder.add(edge, INT(lane)))) for lane in range(LANES)]
 
-    def row(self, place: Any) -> Any:
-        """Pointer to column ``start`` of an edge's row."""
-        return self.x.row(self.builder.load(self.builder.gep(self.node, [place])), self.start)
+    def row(self, edge: Any) -> Any:
+        """Pointer to the row at an edge's other end."""
+        return self.x.row(self.builder.zext(self.builder.load(self.builder.gep(self.col, [edge])), INT))
 
-    def rows(self, place: Any) -> list[Any]:
-        """The same for ``LANES`` edges."""
-        return [self.row(self.builder.add(place, INT(lane))) for lane in range(LANES)]
+    def _bounded(self, edge: Any) -> Any:
+        return self.builder.select(self.builder.icmp_unsigned("<", edge, self.last), edge, self.last)
 
-    def numbers(self, place: Any) -> Any:
-        """Column ``start`` of ``LANES`` edges as a vector."""
+    def numbers(self, rows: list[Any], column: Any) -> Any:
+        """One column of ``LANES`` rows as a vector."""
         vector = self.zeros
-        for lane, row in enumerate(self.rows(place)):
-            vector = self.builder.insert_element(vector, self.builder.load(row), ir.IntType(32)(lane))
+        for lane, row in enumerate(rows):
+            number = self.builder.load(self.builder.gep(row, [column]))
+            vector = self.builder.insert_element(vector, number, ir.IntType(32)(lane))
         return vector
 
-    def score(self, out: Any, own: list[Any], term: Callable[..., Any]) -> None:
-        """Set out[p] to the sum over the width of term(*own vectors, x)."""
+    def score(self, out: Matrix, own: Callable[[Any], list[Any]], term: Callable[..., Any]) -> None:
+        """Set out[h, p] to the sum over a head's width of term(*own vectors, x)."""
         builder, size = self.builder, self.x.size
+        for place, rows in self.tiles():
+            for head, start in self.each_head():
+                target, pointers = builder.gep(out.row(head), [place]), own(start)
+                with self._narrow() as (narrow, wide):
+                    with narrow:
+                        numbers = [spread(builder, builder.load(pointer)) for pointer in pointers]
+                        store_vector(builder, term(*numbers, self.numbers(rows, start)), target, size)
+                    with wide:
+                        sums = [cgutils.alloca_once_value(builder, self.zeros) for _ in rows]
+                        for column, left in vectors_of(builder, self.width):
+                            vectors = [self._load(pointer, column, left) for pointer in pointers]
+                            for total, row in zip(sums, rows, strict=True):
+                                x = self._load(row, builder.add(start, column), left)
+                                builder.store(_add(builder, builder.load(total), term(*vectors, x)), total)
+                        store_vector(builder, _across(builder, [builder.load(total) for total in sums]), target, size)
+
+    def add(self, out: Any, weight: Matrix, own: Any, term: Callable[..., Any]) -> None:
+        """Add Σ_p weight[h, p] · term(own vector if any, x_p) to ``out``, in every column.
+
+        Vectors that do not cross from one head to the next take all columns as one group, else each head is a group.
+        """
+        builder = self.builder
         with self._narrow() as (narrow, wide):
             with narrow:
-                numbers = [spread(builder, builder.load(pointer)) for pointer in own]
-                for place in self.tiles():
-                    store_vector(builder, term(*numbers, self.numbers(place)), builder.gep(out, [place]), size)
+                self._add_narrow(out, weight, own, term)
             with wide:
-                for place in self.tiles():
-                    sums = [cgutils.alloca_once_value(builder, self.zeros) for _ in range(LANES)]
-                    rows = self.rows(place)
-                    for column, left in vectors_of(builder, self.width):
-                        vectors = [self._load(pointer, column, left) for pointer in own]
-                        for total, row in zip(sums, rows, strict=True):
-                            added = term(*vectors, self._load(row, column, left))
-                            builder.store(_add(builder, builder.load(total), added), total)
-                    totals = _across(builder, [builder.load(total) for total in sums])
-                    store_vector(builder, totals, builder.gep(out, [place]), size)
+                fits = builder.icmp_unsigned("==", builder.and_(self.width, INT(LANES - 1)), INT(0))
+                columns = builder.mul(self.heads, self.width)
+                groups = builder.select(fits, INT(1), self.heads)
+                group = builder.select(fits, columns, self.width)
+                with cgutils.for_range_slice(builder, INT(0), groups, INT(1)) as (number, _):
+                    begin = builder.mul(number, group)
+                    with cgutils.for_range_slice(builder, INT(0), group, INT(TILE * LANES)) as (tile, _):
+                        self._add_tile(out, weight, own, term, begin, tile, group)
 
-    def add(self, out: Any, weight: Any, own: Any, term: Callable[..., Any]) -> None:
-        """Add Σ_p weight[p] · term(own vector if any, x_p) to ``out``, over the width."""
+    def _add_tile(
+        self, out: Any, weight: Matrix, own: Any, term: Callable[..., Any], begin: Any, tile: Any, group: Any
+    ) -> None:
+        """``add`` for ``TILE`` vectors of the columns begin .. begin + group, from ``tile`` on."""
         builder = self.builder
-        with self._narrow() as (narrow, wide):
-            with narrow:
-                number = [] if own is None else [spread(builder, builder.load(own))]
-                total = cgutils.alloca_once_value(builder, self.zeros)
-                for place in self.tiles():
-                    left = builder.sub(self.length, place)
-                    weights = load_masked(builder, builder.gep(weight, [place]), left, self.x.size)
-                    added = _multiply(builder, weights, term(*number, self.numbers(place)))
-                    added = builder.select(lanes_before(builder, left), added, self.zeros)
-                    builder.store(_add(builder, builder.load(total), added), total)
-                builder.store(_add(builder, builder.load(out), reduce(builder, "fadd", builder.load(total))), out)
-            with wide, cgutils.for_range_slice(builder, INT(0), self.width, INT(TILE * LANES)) as (first, _):
-                self._add_tile(out, weight, own, term, first)
-
-    def _add_tile(self, out: Any, weight: Any, own: Any, term: Callable[..., Any], first: Any) -> None:
-        """``add`` for TILE · LANES columns from ``first`` on."""
-        builder = self.builder
-        columns = [builder.add(first, INT(LANES * number)) for number in range(TILE)]
-        places = [(column, self._left(column)) for column in columns]
+        places, weights = [], []
+        for number in range(TILE):
+            column = builder.add(tile, INT(LANES * number))
+            inside = builder.icmp_unsigned("<", column, group)
+            left = builder.select(inside, builder.sub(group, column), INT(0))
+            column = builder.add(begin, builder.select(inside, column, INT(0)))
+            places.append((column, left))
+            weights.append(weight.row(builder.udiv(column, self.width)))
         sums = [cgutils.alloca_once_value(builder, self._load(out, *place)) for place in places]
-        own_vectors = [[] if own is None else [self._load(own, *place)] for place in places]
+        owned = [[] if own is None else [self._load(own, *place)] for place in places]
         with cgutils.for_range_slice(builder, INT(0), self.length, INT(1)) as (edge, _):
-            row = self.row(edge)
-            scale = spread(builder, builder.load(builder.gep(weight, [edge])))
-            for total, place, owned in zip(sums, places, own_vectors, strict=True):
-                added = _multiply(builder, scale, term(*owned, self._load(row, *place)))
+            row = self.row(builder.add(self.first, edge))
+            for total, place, factors, vectors in zip(sums, places, weights, owned, strict=True):
+                scale = spread(builder, builder.load(builder.gep(factors, [edge])))
+                added = _multiply(builder, scale, term(*vectors, self._load(row, *place)))
                 builder.store(_add(builder, builder.load(total), added), total)
         for total, (column, left) in zip(sums, places, strict=True):
             store_masked(builder, builder.load(total), builder.gep(out, [column]), left, self.x.size)
 
-    def _left(self, column: Any) -> Any:
-        """Columns from there to the width's end, at least 0."""
-        inside = self.builder.icmp_unsigned("<", column, self.width)
-        return self.builder.select(inside, self.builder.sub(self.width, column), INT(0))
+    def _add_narrow(self, out: Any, weight: Matrix, own: Any, term: Callable[..., Any]) -> None:
+        """``add`` where a head has one column."""
+        builder = self.builder
+        for head, column in self.each_head():
+            number = [] if own is None else [spread(builder, builder.load(builder.gep(own, [column])))]
+            total = cgutils.alloca_once_value(builder, self.zeros)
+            for place, rows in self.tiles():
+                left = builder.sub(self.length, place)
+                weights = load_vector(builder, builder.gep(weight.row(head), [place]), self.x.size)
+                added = _multiply(builder, weights, term(*number, self.numbers(rows, column)))
+                added = builder.select(lanes_before(builder, left), added, self.zeros)
+                builder.store(_add(builder, builder.load(total), added), total)
+            pointer = builder.gep(out, [column])
+            builder.store(_add(builder, builder.load(pointer), reduce(builder, "fadd", builder.load(total))), pointer)
 
     def _load(self, pointer: Any, column: Any, left: Any) -> Any:
         return load_masked(self.builder, self.builder.gep(pointer, [column]), left, self.x.size)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphrec.sparse.cpu.gather import gather_add, gather_add_slope, gather_dot, gather_leaky_dot
-from graphrec.sparse.cpu.vector import AHEAD, LANES, add_scaled, dot, inlined
+from graphrec.sparse.cpu.vector import AHEAD, add_scaled, dot, inlined
 
 CHUNK = np.uintp(128)  # a multiple of LANES
 
@@ -34,7 +34,7 @@ class Edges(NamedTuple):
 class Terms(NamedTuple):
     """The optional parts of a logit; an array of no rows stands for one that was not given."""
 
-    vector: np.ndarray  # [H, Dq] for v2, [0, Dq] for dot
+    vector: np.ndarray  # [1, H · Dq], for v2 alone
     scale: np.ndarray  # [1, H], for dot alone
     relation_key: np.ndarray  # [R, H · Dq]
     bias: np.ndarray  # [M, H]
@@ -54,7 +54,6 @@ class Dropout(NamedTuple):
 class Scratch(NamedTuple):
     """What a thread needs while it works on one row."""
 
-    node: np.ndarray  # [CHUNK], the other ends of a chunk's edges
     moved: np.ndarray  # [1, H · Dq], own side as it meets the other
     run: np.ndarray  # [1, H · Dq], a gradient being added up
     shift: np.ndarray  # [H], what all logits of a chunk share
@@ -66,19 +65,20 @@ class Scratch(NamedTuple):
     @classmethod
     def empty(cls, heads: int, score_width: int, dtype: np.dtype[Any]) -> Scratch:
         rows, numbers = ((1, heads * score_width),) * 2, ((heads,),) * 3
-        floats = (np.empty(shape, dtype) for shape in (*rows, *numbers, *((heads, CHUNK),) * 2))
-        return cls(np.empty(CHUNK, np.uint64), *floats)
+        return cls(*(np.empty(shape, dtype) for shape in (*rows, *numbers, *((heads, CHUNK),) * 2)))
 
 
 @inlined
 def chunk_length(first, row_end, edge_type):  # type: ignore[no-untyped-def]
-    """How many of a row's edges, from edge ``first`` on, make a chunk, and their type."""
+    """How many of a row's edges, from edge ``first`` on, make a chunk, and their type; types rise along a row."""
     most = min(CHUNK, row_end - first)
     if len(edge_type) == 0:
         return most, np.uintp(0)
     kind = edge_type[first]
+    if edge_type[first + most - np.uintp(1)] == kind:
+        return most, np.uintp(kind)
     length = np.uintp(1)
-    while length < most and edge_type[first + length] == kind:
+    while edge_type[first + length] == kind:
         length += np.uintp(1)
     return length, np.uintp(kind)
 
@@ -129,45 +129,33 @@ def scale_of(scale, head, like):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def take_nodes(first, length, col, node):  # type: ignore[no-untyped-def]
-    """Copy a chunk's columns into ``node``, and repeat the last up to a whole vector."""
-    for place in range(length):
-        node[place] = col[first + place]
-    for place in range(length, (length + LANES - np.uintp(1)) // LANES * LANES):
-        node[place] = col[first + length - np.uintp(1)]
-
-
-@inlined
 def ahead_of(col, first, place):  # type: ignore[no-untyped-def]
     """The column whose row to prefetch while edge ``first + place`` is worked on."""
     return np.uintp(col[min(first + place + AHEAD, np.uintp(len(col)) - np.uintp(1))])
 
 
 @inlined
-def scores_of(heads, width, is_v2, moved, other, node, length, vector, shift, score):  # type: ignore[no-untyped-def]
+def scores_of(heads, width, is_v2, moved, other, col, first, length, vector, shift, score):  # type: ignore[no-untyped-def]
     """Set ``score`` to a chunk's logits without the senders' biases, from the prepared own side and the other."""
+    if is_v2:
+        gather_leaky_dot(score, vector, moved, other, col, first, length, heads, width)
+    else:
+        gather_dot(score, moved, np.uintp(0), other, col, first, length, heads, width)
     for head in range(heads):
-        start = head * width
-        if is_v2:
-            gather_leaky_dot(score, head, vector, moved, other, node, length, start, width)
-        else:
-            gather_dot(score, head, moved, np.uintp(0), other, node, length, start, width)
         for place in range(length):
             score[head, place] += shift[head]
 
 
 @inlined
-def slopes_of(heads, width, is_v2, moved, other, node, length, vector, gain, run):  # type: ignore[no-untyped-def]
+def slopes_of(heads, width, is_v2, moved, other, col, first, length, vector, gain, run):  # type: ignore[no-untyped-def]
     """Set ``run`` [1, H · Dq] to Σ gain · ∂s/∂(moved + other) over a chunk; for the dot score, Σ gain · other."""
     run[0] = 0
-    for head in range(heads):
-        start = head * width
-        if is_v2:
-            gather_add_slope(run, np.uintp(0), gain, head, moved, other, node, length, start, width)
-            for place in range(width):
-                run[0, start + place] *= vector[head, place]
-        else:
-            gather_add(run, np.uintp(0), gain, head, other, node, length, start, width)
+    if not is_v2:
+        gather_add(run, np.uintp(0), gain, other, col, first, length, heads, width)
+        return
+    gather_add_slope(run, np.uintp(0), gain, moved, other, col, first, length, heads, width)
+    for place in range(heads * width):
+        run[0, place] *= vector[0, place]
 
 
 @inlined
