@@ -54,6 +54,8 @@ class HeteroGraph:
         types = self.adjacency.edge_type
         if types is None or (len(types) and not 0 <= int(types.min()) <= int(types.max()) < self.num_relations):
             raise DataError(f"every edge needs a type in [0, {self.num_relations})")
+        if not self.adjacency.symmetric:
+            raise DataError("every edge must stand beside its inverse", "make the graph with build_graph or from_pyg")
         for kind, tensor in self.features.items():
             if kind not in KINDS or len(tensor) != self.count(kind):
                 raise DataError(f"features of {kind!r} with {len(tensor)} rows fit no kind of node in {self}")

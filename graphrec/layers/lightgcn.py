@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
+from graphrec.errors import UsageError
 from graphrec.sparse import CSR, spmm
 
 
@@ -28,6 +29,9 @@ def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, rows: Tensor |
     Returns:
         float [N, W], or [n, W].
 
+    Raises:
+        UsageError: the matrix is not symmetric, so that its gradient would be wrong.
+
     >>> import torch
     >>> from graphrec.sparse import symmetric_normalize
     >>> pair = CSR.from_pairs(torch.tensor([0, 1]), torch.tensor([1, 0]), 2, 2)
@@ -35,6 +39,8 @@ def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, rows: Tensor |
     tensor([[2.],
             [2.]])
     """
+    if not normalized.symmetric:
+        raise UsageError("propagate_mean needs a symmetric matrix", "make it with symmetric_normalize")
     last = normalized if rows is None else normalized.take_rows(rows)
     mean: Tensor = _PropagateMean.apply(normalized, last, vectors, layers, rows)  # type: ignore[no-untyped-call]
     return mean

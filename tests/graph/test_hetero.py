@@ -123,6 +123,9 @@ def test_refused() -> None:
         HeteroGraph(3, 3, 1, good.adjacency, good.relations)
     with pytest.raises(DataError, match="every edge needs a type"):
         HeteroGraph(1, 1, 0, CSR.from_pairs([0, 1], [1, 0], 2, 2), good.relations)
+    one_way = CSR.from_pairs([1], [0], 2, 2, edge_type=[0])
+    with pytest.raises(DataError, match="every edge must stand beside its inverse"):
+        HeteroGraph(1, 1, 0, one_way, ("interacts", "rev_interacts"))
     for features in ({"item": torch.ones(2, 1)}, {"label": torch.ones(2, 1)}):
         with pytest.raises(DataError, match="with 2 rows fit no kind of node"):
             HeteroGraph(2, 3, 1, good.adjacency, good.relations, features)

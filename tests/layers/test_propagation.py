@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch_geometric.nn import LGConv
 
+from graphrec.errors import UsageError
 from graphrec.layers import GATLayer, layer_sum, propagate_mean
 from graphrec.sampling import generator_for
-from graphrec.sparse import segment_sum, spmm, symmetric_normalize
+from graphrec.sparse import CSR, segment_sum, spmm, symmetric_normalize
 from tests.worlds import hand_graph
 
 
@@ -51,6 +52,12 @@ def test_the_gradient_is_that_of_the_plain_sum(layers: int) -> None:
         (ours,) = torch.autograd.grad(found, vectors, signs[wanted])
         (expected,) = torch.autograd.grad(mean[wanted], vectors, signs[wanted], retain_graph=True)
         assert torch.allclose(ours, expected, atol=1e-6)
+
+
+def test_a_matrix_that_is_not_symmetric_is_refused() -> None:
+    one_way = CSR.from_pairs(torch.tensor([0]), torch.tensor([1]), 2, 2)
+    with pytest.raises(UsageError, match="needs a symmetric matrix"):
+        propagate_mean(one_way, torch.ones(2, 1), 1)
 
 
 def attention_inputs(width: int = 8) -> dict[str, torch.Tensor]:
