@@ -35,7 +35,7 @@ class HeteroGraph:
         dropped_self_loops: knowledge triples left out because they join a node to itself.
 
     Raises:
-        DataError: sizes, relations or features do not fit together.
+        DataError: sizes, relations or features do not fit together, or an edge stands without its inverse.
     """
 
     num_users: int

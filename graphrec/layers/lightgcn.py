@@ -30,7 +30,8 @@ def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, rows: Tensor |
         float [N, W], or [n, W].
 
     Raises:
-        UsageError: the matrix is not symmetric, so that its gradient would be wrong.
+        UsageError: the matrix is not symmetric or a row comes twice, so that the gradient would be wrong; or a row is
+            out of range.
 
     >>> import torch
     >>> from graphrec.sparse import symmetric_normalize
@@ -41,6 +42,8 @@ def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, rows: Tensor |
     """
     if not normalized.symmetric:
         raise UsageError("propagate_mean needs a symmetric matrix", "make it with symmetric_normalize")
+    if rows is not None and len(rows.unique()) < len(rows):
+        raise UsageError("rows must be distinct", "use rows.unique()")
     last = normalized if rows is None else normalized.take_rows(rows)
     mean: Tensor = _PropagateMean.apply(normalized, last, vectors, layers, rows)  # type: ignore[no-untyped-call]
     return mean

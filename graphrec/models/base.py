@@ -183,7 +183,8 @@ class EmbeddingModel(Model):
         parts = [batch.user, batch.positive + self.graph.num_users]
         if self.settings.loss == "bpr":
             parts.append(batch.negative + self.graph.num_users)
-        rows, place = torch.cat(parts).unique(return_inverse=True)
+        nodes = torch.cat(parts)
+        rows, place = nodes.unique(return_inverse=True)
         final = embedding(place, self.propagate_to(rows, batch.generator))
         user, positive, *negative = final.split(len(batch))
         if self.settings.loss == "bpr":
@@ -191,7 +192,7 @@ class EmbeddingModel(Model):
         else:
             used = used_in_batch(self.graph.seen, batch.user, batch.positive)
             value = softmax_loss(user, positive, used, self.settings.temperature)
-        return value + self.settings.l2 * l2_penalty(*embedding(torch.cat(parts), self.table).split(len(batch)))
+        return value + self.settings.l2 * l2_penalty(*embedding(nodes, self.table).split(len(batch)))
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and scoring; either way what was kept is forgotten."""

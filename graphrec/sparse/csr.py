@@ -192,7 +192,11 @@ class CSR:
 
         Returns:
             CSR [n, M].
+
+        Raises:
+            UsageError: a row out of range.
         """
+        _check_range("rows", rows, self.num_rows)
         count = self.degree[rows]
         rowptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
         shift = (self.rowptr[rows] - rowptr[:-1]).repeat_interleave(count, output_size=int(rowptr[-1]))

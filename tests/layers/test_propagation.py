@@ -60,6 +60,15 @@ def test_a_matrix_that_is_not_symmetric_is_refused() -> None:
         propagate_mean(one_way, torch.ones(2, 1), 1)
 
 
+def test_rows_that_repeat_or_do_not_exist_are_refused() -> None:
+    normalized = symmetric_normalize(hand_graph().adjacency)
+    vectors = torch.ones(normalized.num_rows, 1)
+    with pytest.raises(UsageError, match="rows must be distinct"):
+        propagate_mean(normalized, vectors, 1, torch.tensor([1, 0, 1]))
+    with pytest.raises(UsageError, match=r"rows must lie in \[0, 6\), got -1\.\.2"):
+        propagate_mean(normalized, vectors, 1, torch.tensor([2, -1]))
+
+
 def attention_inputs(width: int = 8) -> dict[str, torch.Tensor]:
     graph = hand_graph()
     normalized = symmetric_normalize(graph.adjacency)

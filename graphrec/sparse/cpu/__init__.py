@@ -59,7 +59,8 @@ def attend_backward(
     arrays, scratch = _terms(query, terms), _scratch(query)
 
     saved = np.empty((len(query), 2 * heads), queries.dtype)
-    for_each_block(kernels.softmax, edges.rowptr, tuple, *_matrices(out, grad_out, grad_lse, lse), saved)
+    outs, grad_lses, lses = _matrices(out, grad_lse, lse)
+    for_each_block(kernels.softmax, edges.rowptr, tuple, outs, gradient, grad_lses, lses, saved)
 
     # a gradient without rows is not computed; the values' always is
     grad_query, grad_key = (
