@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from graphrec.layers.gat import GATLayer
-from graphrec.layers.lightgcn import layer_sum, propagate_mean
+from graphrec.layers.lightgcn import layer_sum, propagate_mean, propagate_mean_to
 
-__all__ = ["GATLayer", "layer_sum", "propagate_mean"]
+__all__ = ["GATLayer", "layer_sum", "propagate_mean", "propagate_mean_to"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 
@@ -14,7 +15,7 @@ from graphrec.errors import UsageError
 from graphrec.sparse import CSR, spmm
 
 
-def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, rows: Tensor | None = None) -> Tensor:
+def propagate_mean(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
     """The mean over layers 0..K of Ãᵏ E (LightGCN eqs. 7–8 with α_k = 1/(K+1)).
 
     In Horner form, E + Ã(E + Ã(E + …)), so that no layer is stored. Ã is its own transpose, so the gradient is the same
@@ -24,58 +25,112 @@ def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, rows: Tensor |
         normalized: Ã = D^-½ A D^-½, CSR [N, N], symmetric.
         vectors: layer-0 vectors E, float [N, W].
         layers: K ≥ 0.
-        rows: int64 [n], distinct nodes whose vectors alone are wanted; None means all.
 
     Returns:
-        float [N, W], or [n, W].
+        float [N, W].
 
     Raises:
-        UsageError: the matrix is not symmetric or a row comes twice, so that the gradient would be wrong; or a row is
-            out of range.
+        UsageError: the matrix is not symmetric, so that the gradient would be wrong.
 
-    >>> import torch
     >>> from graphrec.sparse import symmetric_normalize
     >>> pair = CSR.from_pairs(torch.tensor([0, 1]), torch.tensor([1, 0]), 2, 2)
     >>> propagate_mean(symmetric_normalize(pair), torch.tensor([[1.0], [3.0]]), layers=1)
     tensor([[2.],
             [2.]])
     """
-    if not normalized.symmetric:
-        raise UsageError("propagate_mean needs a symmetric matrix", "make it with symmetric_normalize")
-    if rows is not None and len(rows.unique()) < len(rows):
-        raise UsageError("rows must be distinct", "use rows.unique()")
-    last = normalized if rows is None else normalized.take_rows(rows)
-    mean: Tensor = _PropagateMean.apply(normalized, last, vectors, layers, rows)  # type: ignore[no-untyped-call]
+    _check_symmetric(normalized)
+    mean: Tensor = _PropagateMean.apply(normalized, vectors, layers)  # type: ignore[no-untyped-call]
     return mean
 
 
-class _PropagateMean(Function):
-    """``propagate_mean``; the last product gives, and the first one backward takes, the wanted rows alone."""
+def propagate_mean_to(
+    normalized: CSR, vectors: Tensor, layers: int, rows: Tensor, storage: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """Some rows of ``propagate_mean`` and the same rows of E, for a training step.
 
+    The last product gives, and the first of the backward pass takes, these rows alone. That the rows of E come along
+    saves their gradient an array of E's size: it is added to the one that propagation makes anyway.
+
+    Args:
+        normalized, vectors, layers: as in ``propagate_mean``.
+        rows: int64 [n], distinct.
+        storage: the type that what lies between the layers is stored in; sums, E, the results and E's gradient keep
+            theirs. None means E's type.
+
+    Returns:
+        Both float [n, W].
+
+    Raises:
+        UsageError: as ``propagate_mean``, or a row comes twice or is out of range.
+
+    >>> from graphrec.sparse import symmetric_normalize
+    >>> pair = CSR.from_pairs(torch.tensor([0, 1]), torch.tensor([1, 0]), 2, 2)
+    >>> propagate_mean_to(symmetric_normalize(pair), torch.tensor([[1.0], [3.0]]), layers=1, rows=torch.tensor([1]))
+    (tensor([[2.]]), tensor([[3.]]))
+    """
+    _check_symmetric(normalized)
+    number = torch.arange(len(rows), device=rows.device)
+    place = rows.new_zeros(normalized.num_rows).index_copy(0, rows, number)
+    if rows.device.type == "cpu" and not torch.equal(place[rows], number):  # elsewhere a look would wait for the device
+        raise UsageError("rows must be distinct", "use rows.unique()")
+    stored = vectors.dtype if storage is None else storage
+    both: tuple[Tensor, Tensor] = _PropagateMeanTo.apply(  # type: ignore[no-untyped-call]
+        normalized, vectors, layers, rows, stored
+    )
+    return both
+
+
+class _PropagateMean(Function):
     @staticmethod
-    def forward(ctx: Any, normalized: CSR, last: CSR, vectors: Tensor, layers: int, rows: Tensor | None) -> Tensor:
-        ctx.graphs, ctx.layers, ctx.rows = (normalized, last), layers, rows
-        total = vectors
-        for _ in range(layers - 1):
-            total = spmm(normalized, total, plus=vectors)
-        first = vectors if rows is None else vectors[rows]
-        return (spmm(last, total, plus=first) if layers else first) / (layers + 1)
+    def forward(ctx: Any, normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
+        ctx.normalized, ctx.layers = normalized, layers
+        return _horner(normalized, vectors, layers).div_(layers + 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (normalized, last), layers, rows = ctx.graphs, ctx.layers, ctx.rows
-        first = grad / (layers + 1)
-        if rows is None:
-            total = first
-            for _ in range(layers):
-                total = spmm(normalized, total, plus=first)
-            return None, None, total, None, None
-        total = spmm(last.transpose[0], first) if layers else grad.new_zeros(normalized.num_rows, grad.shape[1])
-        total[rows] += first
-        for _ in range(layers - 1):
-            total = spmm(normalized, total)
-            total[rows] += first
-        return None, None, total, None, None
+        return None, _horner(ctx.normalized, grad, ctx.layers).div_(ctx.layers + 1), None
+
+
+def _horner(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
+    """The sum over layers 0..K of Ãᵏ E."""
+    total = vectors if layers else vectors.clone()
+    for _ in range(layers):
+        total = spmm(normalized, total, plus=vectors)
+    return total
+
+
+class _PropagateMeanTo(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, normalized: CSR, vectors: Tensor, layers: int, rows: Tensor, storage: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        ctx.normalized, ctx.layers, ctx.rows, ctx.storage = normalized, layers, rows, storage
+        own = vectors.index_select(0, rows)
+        if layers == 0:
+            return own.clone(), own
+        stored = vectors.to(storage)
+        total = _horner(normalized, stored, layers - 1) if layers > 1 else stored
+        received = spmm(normalized, total, rows=rows, plus=own, dtype=vectors.dtype)
+        return received.div_(layers + 1), own
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, grad_own: Tensor) -> tuple[Tensor | None, ...]:
+        normalized, layers, rows = ctx.normalized, ctx.layers, ctx.rows
+        share = grad / (layers + 1)
+        sent, senders = share.to(ctx.storage), rows
+        for layer in range(layers, 0, -1):
+            dtype = grad.dtype if layer == 1 else ctx.storage
+            total = spmm(normalized, sent, senders=senders, dtype=dtype)
+            total.index_add_(0, rows, (share if layer > 1 else share + grad_own).to(dtype))
+            sent, senders = total, None
+        if layers == 0:
+            sent = grad.new_zeros(normalized.num_rows, grad.shape[1]).index_add_(0, rows, share + grad_own)
+        return None, sent, None, None, None
+
+
+def _check_symmetric(normalized: CSR) -> None:
+    if not normalized.symmetric:
+        raise UsageError("propagate_mean needs a symmetric matrix", "make it with symmetric_normalize")
 
 
 def layer_sum(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:

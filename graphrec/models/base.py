@@ -151,17 +151,17 @@ class EmbeddingModel(Model):
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
         """Final vectors of all nodes, float32 [N, W]; with a generator, under the model's dropout."""
 
-    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Final vectors of some nodes, for a training step; override it where these alone cost less.
+    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Final and layer-0 vectors of some nodes, for a training step; override it where these alone cost less.
 
         Args:
             rows: int64 [n], distinct nodes.
             generator: as in ``propagate``.
 
         Returns:
-            float32 [n, W].
+            Both float32 [n, W].
         """
-        return embedding(rows, self.propagate(generator))
+        return embedding(rows, self.propagate(generator)), embedding(rows, self.table)
 
     @abstractmethod
     def fold_in_vectors(self, history: CSR) -> Tensor:
@@ -183,16 +183,15 @@ class EmbeddingModel(Model):
         parts = [batch.user, batch.positive + self.graph.num_users]
         if self.settings.loss == "bpr":
             parts.append(batch.negative + self.graph.num_users)
-        nodes = torch.cat(parts)
-        rows, place = nodes.unique(return_inverse=True)
-        final = embedding(place, self.propagate_to(rows, batch.generator))
+        rows, place = torch.cat(parts).unique(return_inverse=True)
+        final, first = (embedding(place, vectors) for vectors in self.propagate_to(rows, batch.generator))
         user, positive, *negative = final.split(len(batch))
         if self.settings.loss == "bpr":
             value = bpr_loss(user, positive, *negative)
         else:
             used = used_in_batch(self.graph.seen, batch.user, batch.positive)
             value = softmax_loss(user, positive, used, self.settings.temperature)
-        return value + self.settings.l2 * l2_penalty(*embedding(nodes, self.table).split(len(batch)))
+        return value + self.settings.l2 * l2_penalty(*first.split(len(batch)))
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and scoring; either way what was kept is forgotten."""

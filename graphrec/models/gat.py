@@ -90,11 +90,12 @@ class GAT(EmbeddingModel):
             total = total + vectors
         return total / (self.settings.layers + 1)
 
-    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        *before, total = [self.table, *(vectors for vectors, _ in self._layers(generator, rows))]
-        for vectors in before:
+    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        first = embedding(rows, self.table)
+        *between, total = [vectors for vectors, _ in self._layers(generator, rows)]
+        for vectors in between:
             total = total + embedding(rows, vectors)
-        return total / (self.settings.layers + 1)
+        return (first + total) / (self.settings.layers + 1), first
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """A new user's layer 0 is zero; in layer k it attends over its items' vectors of layer k−1, which stay."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphrec.graph import HeteroGraph
-from graphrec.layers import layer_sum, propagate_mean
+from graphrec.layers import layer_sum, propagate_mean, propagate_mean_to
 from graphrec.models.base import EmbeddingModel
 from graphrec.sparse import CSR, spmm, symmetric_normalize
 
@@ -31,8 +31,8 @@ class LightGCN(EmbeddingModel):
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
         return propagate_mean(self.normalized, self.table, self.settings.layers)
 
-    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return propagate_mean(self.normalized, self.table, self.settings.layers, rows)
+    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        return propagate_mean_to(self.normalized, self.table, self.settings.layers, rows)
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay."""

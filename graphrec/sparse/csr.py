@@ -57,9 +57,9 @@ class CSR:
         ends = int(self.rowptr[0]), int(self.rowptr[-1])
         _check(ends == (0, self.num_edges), f"rowptr must run from 0 to {self.num_edges} (edges), got {ends}")
         _check(bool((self.rowptr.diff() >= 0).all()), "rowptr must not decrease")
-        _check_range("col", self.col, self.num_cols)
+        check_range("col", self.col, self.num_cols)
         if self.edge_type is not None:
-            _check_range("edge_type", self.edge_type, 2**31)
+            check_range("edge_type", self.edge_type, 2**31)
 
     @classmethod
     def from_pairs(
@@ -78,8 +78,8 @@ class CSR:
         """
         row, col = torch.as_tensor(row), torch.as_tensor(col)
         _check(row.shape == col.shape and row.dim() == 1, f"row and col differ: {list(row.shape)}, {list(col.shape)}")
-        _check_range("row", row, num_rows)
-        _check_range("col", col, num_cols)
+        check_range("row", row, num_rows)
+        check_range("col", col, num_cols)
         kind = None if edge_type is None else torch.as_tensor(edge_type)
         order = sorted_order(*((row, col) if kind is None else (row, kind, col)))
         return cls(
@@ -196,7 +196,7 @@ class CSR:
         Raises:
             UsageError: a row out of range.
         """
-        _check_range("rows", rows, self.num_rows)
+        check_range("rows", rows, self.num_rows)
         count = self.degree[rows]
         rowptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
         shift = (self.rowptr[rows] - rowptr[:-1]).repeat_interleave(count, output_size=int(rowptr[-1]))
@@ -266,7 +266,7 @@ def _check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, device: torch.d
     _check(tensor.device == device, f"{name} is on {tensor.device}, rowptr on {device}")
 
 
-def _check_range(name: str, numbers: Tensor, size: int) -> None:
+def check_range(name: str, numbers: Tensor, size: int) -> None:
     """Integers in [0, size)."""
     _check(not numbers.is_floating_point(), f"{name} must be integers, got {numbers.dtype}")
     if len(numbers):

@@ -6,7 +6,7 @@ given, dot where none is; additive is v2 on one number per node and head, made b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,14 +16,55 @@ from graphrec.sparse import cpu, triton, vendor
 from graphrec.sparse.csr import CSR
 from graphrec.sparse.terms import Terms
 
-_SPMM: dict[str, Any] = {"cpu": cpu.spmm, "cuda": vendor.spmm, "triton": triton.spmm}
+Product = Callable[..., Tensor]
+
+
+def over_all(product: Product) -> Product:
+    """A product of whole matrices, float [N, W] from float [M, W], as one that takes all of ``spmm``'s arguments.
+
+    The vectors of chosen senders are laid out among zeros, and chosen rows are picked from the result.
+    """
+
+    def spmm(
+        rowptr: Tensor,
+        col: Tensor,
+        value: Tensor | None,
+        num_cols: int,
+        x: Tensor,
+        plus: Tensor | None,
+        rows: Tensor | None,
+        senders: Tensor | None,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        if senders is not None:
+            x = x.new_zeros(num_cols, x.shape[1]).index_copy(0, senders, x)
+        out = product(rowptr, col, value, x).to(dtype)
+        if rows is not None:
+            out = out.index_select(0, rows)
+        return out if plus is None else out + plus.to(dtype)
+
+    return spmm
+
+
+_SPMM: dict[str, Product] = {"cpu": cpu.spmm, "cuda": over_all(vendor.spmm), "triton": over_all(triton.spmm)}
 _ATTEND: dict[str, Any] = {"cpu": cpu, "triton": triton}
 
 
-def spmm(csr: CSR, turned: CSR | None, x: Tensor, plus: Tensor | None, *, backend: str) -> Tensor:
+def spmm(
+    csr: CSR,
+    turned: CSR | None,
+    x: Tensor,
+    plus: Tensor | None,
+    rows: Tensor | None,
+    senders: Tensor | None,
+    dtype: torch.dtype,
+    *,
+    backend: str,
+) -> Tensor:
     """The product with a backward pass through ``turned``, the transpose, which may be None where none is needed."""
     back = (None, None, None) if turned is None else (turned.rowptr, turned.col, turned.value)
-    return torch.ops.graphrec.spmm(x, plus, csr.rowptr, csr.col, csr.value, *back, backend)
+    graph = (csr.rowptr, csr.col, csr.value, csr.num_cols)
+    return torch.ops.graphrec.spmm(x, plus, rows, senders, *graph, *back, dtype, backend)
 
 
 def attend(
@@ -62,33 +103,50 @@ def _in_one_number(query: Tensor, key: Tensor, terms: Terms) -> tuple[Tensor, Te
 def _spmm(
     x: Tensor,
     plus: Tensor | None,
+    rows: Tensor | None,
+    senders: Tensor | None,
     rowptr: Tensor,
     col: Tensor,
     value: Tensor | None,
+    num_cols: int,
     turned_rowptr: Tensor | None,
     turned_col: Tensor | None,
     turned_value: Tensor | None,
+    dtype: torch.dtype,
     backend: str,
 ) -> Tensor:
-    out: Tensor = _SPMM[backend](rowptr, col, value, x, plus)
-    return out
+    return _SPMM[backend](rowptr, col, value, num_cols, x, plus, rows, senders, dtype)
 
 
 @_spmm.register_fake
-def _spmm_fake(x: Tensor, plus: Tensor | None, rowptr: Tensor, *graph: Any) -> Tensor:
-    return x.new_empty(rowptr.shape[0] - 1, x.shape[1])
+def _spmm_fake(
+    x: Tensor, plus: Tensor | None, rows: Tensor | None, senders: Tensor | None, rowptr: Tensor, *rest: Any
+) -> Tensor:
+    num_rows = rowptr.shape[0] - 1 if rows is None else rows.shape[0]
+    return x.new_empty(num_rows, x.shape[1], dtype=rest[-2])
 
 
 def _spmm_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs[2:-1])
-    ctx.backend = inputs[-1]
+    x, plus, rows, senders, rowptr, col, value, _, *turned, _, backend = inputs
+    ctx.save_for_backward(rows, senders, rowptr, col, value, *turned)
+    ctx.dtypes = (x.dtype, None if plus is None else plus.dtype)
+    ctx.backend = backend
 
 
 def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    graph, turned = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+    """The rows that were written are now the senders, and the other way round."""
+    rows, senders, *graph = ctx.saved_tensors
+    forward, turned = graph[:3], graph[3:]
     needs_x, needs_plus = ctx.needs_input_grad[:2]
-    grad_x = torch.ops.graphrec.spmm(grad, None, *turned, *graph, ctx.backend) if needs_x else None
-    return grad_x, grad if needs_plus else None, *[None] * 7
+    x_dtype, plus_dtype = ctx.dtypes
+    grad_x = grad_plus = None
+    if needs_x:
+        num_rows = forward[0].shape[0] - 1
+        back = (senders, rows, *turned, num_rows, *forward)
+        grad_x = torch.ops.graphrec.spmm(grad.to(x_dtype), None, *back, x_dtype, ctx.backend)
+    if needs_plus:
+        grad_plus = grad.to(plus_dtype)
+    return grad_x, grad_plus, *[None] * 11
 
 
 _spmm.register_autograd(_spmm_backward, setup_context=_spmm_context)

@@ -12,16 +12,18 @@ from torch import Tensor
 
 from graphrec.errors import UsageError, nearest
 from graphrec.sparse import operators, reference, scatter, triton
-from graphrec.sparse.csr import CSR
+from graphrec.sparse.csr import CSR, check_range
 from graphrec.sparse.terms import Terms
 
 SCORES = ("dot", "additive", "v2")
 BACKENDS = ("cpu", "cuda", "triton", "reference", "scatter")
 
 _TYPES = {
-    "cpu": (torch.float32, torch.float64),
-    "cuda": (torch.float32, torch.float64, torch.bfloat16),
-    "triton": (torch.float32, torch.bfloat16),
+    ("spmm", "cpu"): (torch.float32, torch.float64, torch.bfloat16),
+    ("spmm", "cuda"): (torch.float32, torch.float64, torch.bfloat16),
+    ("spmm", "triton"): (torch.float32, torch.bfloat16),
+    ("attend", "cpu"): (torch.float32, torch.float64),
+    ("attend", "triton"): (torch.float32, torch.bfloat16),
 }
 
 _chosen: list[str | None] = [None]
@@ -52,41 +54,68 @@ def set_backend(name: str | None) -> None:
     _chosen[0] = None if name is None else _known(name)
 
 
-def spmm(csr: CSR, x: Tensor, *, plus: Tensor | None = None, backend: str | None = None) -> Tensor:
+def spmm(
+    csr: CSR,
+    x: Tensor,
+    *,
+    plus: Tensor | None = None,
+    rows: Tensor | None = None,
+    senders: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    backend: str | None = None,
+) -> Tensor:
     """The sparse product: out_i = plus_i + Σ_e value_e x_j over the edges e = (i ← j) of row i.
 
     Its backward is the product with the transpose, which the CSR makes once and keeps (or with the CSR itself where
-    that is symmetric); no dense matrix is saved for it. The values receive no gradient.
+    that is symmetric), with ``rows`` and ``senders`` exchanged; no dense matrix is saved for it. The values receive no
+    gradient. Sums are float32 at least, whatever the type of what is read and written.
 
     Args:
         csr: [N, M]; without values each edge counts 1.
         x: float [M, W].
         plus: float [N, W], added in the same pass; None counts as 0.
+        rows: int64 [n] in [0, N), the rows to compute, in this order; None means all.
+        senders: int64 [m] in [0, M), distinct: whose vectors ``x`` [m, W] holds; all others count as 0.
+        dtype: of the result and of ``plus``; None means that of ``x``.
         backend: one of ``available_backends()``, or None to choose by device.
 
     Returns:
-        float [N, W]; a row without edges is 0, or what ``plus`` has there.
+        float [N, W], or [n, W] with ``rows``, and so is ``plus``; a row without edges is 0, or what ``plus`` has there.
 
     Raises:
-        UsageError: shapes, devices or a backend that do not fit.
+        UsageError: shapes, types, devices or a backend that do not fit; rows or senders out of range.
 
     >>> pair = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 2, 2)
     >>> spmm(pair, torch.tensor([[1.0], [2.0]]))
     tensor([[3.],
             [0.]])
+    >>> spmm(pair, torch.tensor([[2.0]]), rows=torch.tensor([0]), senders=torch.tensor([1]))
+    tensor([[2.]])
     """
-    _check_shape("x", x, (csr.num_cols, None))
+    _check_shape("x", x, (csr.num_cols if senders is None else len(senders), None))
+    _check_alike(csr, x=x)
+    wanted = x.dtype if dtype is None else dtype
     if plus is not None:
-        _check_shape("plus", plus, (csr.num_rows, x.shape[1]))
-    _check_alike(csr, x=x, **({} if plus is None else {"plus": plus}))
-    name = _pick(backend, x, on_gpu="cuda")
+        _check_shape("plus", plus, (csr.num_rows if rows is None else len(rows), x.shape[1]))
+        _check_alike(csr, plus=plus)
+        if plus.dtype != wanted:
+            raise UsageError(f"plus is {plus.dtype}; the result is {wanted}, and one float type is needed")
+    for name, numbers, size in (("rows", rows, csr.num_rows), ("senders", senders, csr.num_cols)):
+        if numbers is not None and numbers.device.type == "cpu":  # elsewhere a look would wait for the device
+            check_range(name, numbers, size)
+    name = _pick(backend, x, "spmm", on_gpu="cuda")
     if name in ("reference", "scatter"):
-        out = reference.spmm(csr, x) if name == "reference" else scatter.spmm(csr, x)
-        return out if plus is None else out + plus
+        product = reference.spmm if name == "reference" else scatter.spmm
+
+        def whole(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
+            return product(csr, x)
+
+        graph = (csr.rowptr, csr.col, csr.value, csr.num_cols)
+        return operators.over_all(whole)(*graph, x, plus, rows, senders, wanted)
     turned = None
     if x.requires_grad and torch.is_grad_enabled():
         turned = csr if csr.symmetric else csr.transpose[0]
-    return operators.spmm(csr, turned, x, plus, backend=name)
+    return operators.spmm(csr, turned, x, plus, rows, senders, wanted, backend=name)
 
 
 def attend(
@@ -145,9 +174,7 @@ def attend(
     _check_alike(csr, query=query, value=value)
     if not 0 <= dropout < 1:
         raise UsageError(f"dropout must be in [0, 1), got {dropout}")
-    name = _pick(backend, query, on_gpu="triton")
-    if name == "cuda":
-        raise UsageError("the cuda backend has spmm alone", "use backend='triton'")
+    name = _pick(backend, query, "attend", on_gpu="triton")
     if name == "reference":
         return reference.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
     if name == "scatter":
@@ -217,22 +244,24 @@ def segment_softmax(csr: CSR, score: Tensor) -> Tensor:
     return (score - reference.segment_logsumexp(csr, score)[csr.row_index()]).exp()
 
 
-def _pick(backend: str | None, tensor: Tensor, on_gpu: str) -> str:
+def _pick(backend: str | None, tensor: Tensor, operation: str, on_gpu: str) -> str:
     """The backend asked for here, asked for by ``set_backend``, or fitting the tensor's device and type."""
     name = backend if backend is not None else _chosen[0]
     if name is None:
         name = {"cpu": "cpu", "cuda": on_gpu}.get(tensor.device.type, "reference")
-        return name if _runs(name, tensor) else "reference"
+        return name if _runs(name, tensor, operation) else "reference"
     _known(name)
-    if name in _TYPES and not _runs(name, tensor):
-        raise UsageError(f"the {name} backend cannot take {tensor.dtype} on {tensor.device}", "leave backend out")
-    return name
+    if name in ("reference", "scatter") or _runs(name, tensor, operation):
+        return name
+    if not any(operation == op and name == other for op, other in _TYPES):
+        raise UsageError(f"the {name} backend has no {operation}", "leave backend out")
+    raise UsageError(f"the {name} backend cannot take {tensor.dtype} on {tensor.device}", "leave backend out")
 
 
-def _runs(name: str, tensor: Tensor) -> bool:
+def _runs(name: str, tensor: Tensor, operation: str) -> bool:
     """Whether a backend with kernels can take a tensor."""
     there = triton.available(tensor.device) if name == "triton" else name == tensor.device.type
-    return there and tensor.dtype in _TYPES[name]
+    return there and tensor.dtype in _TYPES.get((operation, name), ())
 
 
 def _known(name: str) -> str:

@@ -21,10 +21,10 @@ _MASK = 0xFFFFFFFF
 
 def spmm(csr: CSR, x: Tensor) -> Tensor:
     """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i: float [N, W] from x float [M, W]."""
-    sent = x[csr.col.long()]
+    sent = x[csr.col.long()].to(torch.promote_types(x.dtype, torch.float32))
     if csr.value is not None:
-        sent = sent * csr.value.to(x.dtype)[:, None]
-    return segment_sum(csr, sent)
+        sent = sent * csr.value.to(sent.dtype)[:, None]
+    return segment_sum(csr, sent).to(x.dtype)
 
 
 def attend(

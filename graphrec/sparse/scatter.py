@@ -40,10 +40,10 @@ def spmm(csr: CSR, x: Tensor) -> Tensor:
     segment_csr = torch_scatter().segment_csr
 
     def product(block: slice, edges: slice, x: Tensor) -> Tensor:
-        sent = x[csr.col[edges].long()]
+        sent = x[csr.col[edges].long()].to(torch.promote_types(x.dtype, torch.float32))
         if csr.value is not None:
-            sent = sent * csr.value[edges].to(x.dtype)[:, None]
-        return segment_csr(sent, _pointers(csr, block, edges), reduce="sum")
+            sent = sent * csr.value[edges].to(sent.dtype)[:, None]
+        return segment_csr(sent, _pointers(csr, block, edges), reduce="sum").to(x.dtype)
 
     numbers = 2 * x.shape[1]  # of an edge: the gathered vector and the weighted one
     blocks = _row_blocks(csr, numbers * x.element_size())

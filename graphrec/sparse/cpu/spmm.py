@@ -5,6 +5,7 @@ N rows, M columns, E edges, W width.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from torch import Tensor
 
+from graphrec.sparse.cpu.memory import empty
 from graphrec.sparse.cpu.threads import for_each_block
 from graphrec.sparse.cpu.vector import (
     AHEAD,
@@ -25,29 +27,92 @@ from graphrec.sparse.cpu.vector import (
     kernel,
     load_masked,
     load_vector,
+    narrow,
     spread,
     store_masked,
     store_vector,
+    widen,
 )
 
 TILE = 8  # vectors of a row that stay in registers
 
 
-def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, plus: Tensor | None = None) -> Tensor:
-    """out_i = plus_i + Σ_e value_e x_j over the edges e = (i ← j) of row i, float [N, W]."""
-    out = torch.empty(len(rowptr) - 1, x.shape[1], dtype=x.dtype)
-    weight = x.new_empty(0) if value is None else value.to(x.dtype)
-    start = x.new_empty(0, 0) if plus is None else plus.contiguous()
-    arrays = (tensor.numpy() for tensor in (rowptr, col, weight, x.contiguous(), start, out))
-    for_each_block(_spmm, rowptr.numpy(), tuple, *arrays)
+def spmm(
+    rowptr: Tensor,
+    col: Tensor,
+    value: Tensor | None,
+    num_cols: int,
+    x: Tensor,
+    plus: Tensor | None = None,
+    rows: Tensor | None = None,
+    senders: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """As ``graphrec.sparse.spmm``, from the graph's tensors, its number of columns and the type of the result."""
+    wanted = torch.arange(0) if rows is None else rows
+    num_rows = len(rowptr) - 1 if rows is None else len(rows)
+    out = empty((num_rows, x.shape[1]), x.dtype if dtype is None else dtype)
+    real = torch.float64 if x.dtype == torch.float64 else torch.float32
+    weight = torch.empty(0, dtype=real) if value is None else value.to(real)
+    start = x.new_empty(0, 0) if plus is None else plus
+    arrays = (rowptr.numpy(), col.numpy(), weight.numpy(), *map(_stored, (x, start, out)), wanted.numpy())
+    place, scratch = _places(senders, num_cols), tuple
+    if senders is not None:
+        scratch = partial(_space, int(rowptr.diff().max()) if num_rows else 0, weight.numpy().dtype)
+    for_each_block(_spmm if senders is None else _spmm_from, _pointers(rowptr, rows), scratch, *arrays, place)
     return out
 
 
+def _stored(matrix: Tensor) -> np.ndarray:
+    """The matrix in memory; bfloat16, which NumPy does not know, as integers."""
+    matrix = matrix.detach().contiguous()
+    return (matrix.view(torch.uint16) if matrix.dtype == torch.bfloat16 else matrix).numpy()
+
+
+def _pointers(rowptr: Tensor, rows: Tensor | None) -> np.ndarray:
+    """Where the edges of the wanted rows would begin if they stood one after another."""
+    if rows is not None:
+        first = rowptr[rows]
+        rowptr = torch.cat([rowptr[:1], (rowptr[rows + 1] - first).cumsum(0)])
+    return rowptr.numpy()
+
+
+def _places(senders: Tensor | None, num_cols: int) -> np.ndarray:
+    """Each column's row of ``x``, −1 for one that has none; empty where all have theirs."""
+    if senders is None:
+        return np.empty(0, np.int32)
+    place = np.full(num_cols, -1, np.int32)
+    place[senders.numpy()] = np.arange(len(senders), dtype=np.int32)
+    return place
+
+
+def _space(edges: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """For the edges of one row: where their senders stand, and their weights."""
+    return np.zeros(edges + 1, np.int32), np.zeros(edges + 1, dtype)
+
+
 @kernel
-def _spmm(block, first_row, last_row, scratch, rowptr, col, weight, x, plus, out):  # type: ignore[no-untyped-def]
+def _spmm(block, first_row, last_row, scratch, rowptr, col, weight, x, plus, out, rows, place):  # type: ignore[no-untyped-def]
     one = np.uintp(1)
-    for row in range(first_row, last_row):
-        _sum_row(out, row, plus, weight, x, col, np.uintp(rowptr[row]), np.uintp(rowptr[row + one]))
+    for number in range(first_row, last_row):
+        row = np.uintp(rows[number]) if len(rows) else number
+        first, last = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
+        _sum_row(out, number, plus, weight, x, col, first, last)
+
+
+@kernel
+def _spmm_from(block, first_row, last_row, scratch, rowptr, col, weight, x, plus, out, rows, place):  # type: ignore[no-untyped-def]
+    one, none = np.uintp(1), np.uintp(0)
+    near_col, near_weight = scratch
+    for number in range(first_row, last_row):
+        row = np.uintp(rows[number]) if len(rows) else number
+        count = none
+        for edge in range(np.uintp(rowptr[row]), np.uintp(rowptr[row + one])):
+            at = place[col[edge]]
+            near_col[count] = at
+            near_weight[count] = weight[edge] if len(weight) else 1
+            count += np.uintp(at >= 0)
+        _sum_row(out, number, plus, near_weight, x, near_col, none, count)
 
 
 @intrinsic
@@ -82,34 +147,38 @@ class _Row:
             context.make_array(signature.args[place])(context, builder, args[place]) for place in (3, 5)
         )
         self.row, self.first, self.last = args[1], args[6], args[7]
+        self.real = context.get_value_type(signature.args[3].dtype)
 
     def sum_tile(self, tile: Any, left: Any) -> None:
         """The columns from ``tile`` on, ``left`` of them, or all ``TILE`` vectors where that is None."""
         builder, x = self.builder, self.x
         columns = [builder.add(tile, INT(LANES * number)) for number in range(TILE)]
-        zeros = ir.Constant(ir.VectorType(x.item, LANES), None)
+        zeros = ir.Constant(ir.VectorType(self.real, LANES), None)
         sums = [cgutils.alloca_once_value(builder, zeros) for _ in columns]
         with builder.if_then(builder.icmp_unsigned("!=", self.plus.columns, INT(0))):
             for number, (total, column) in enumerate(zip(sums, columns, strict=True)):
-                builder.store(self._load(self.plus.row(self.row, column), left, number), total)
+                builder.store(self._load(self.plus, self.row, column, left, number), total)
         with cgutils.for_range_slice(builder, self.first, self.last, INT(1)) as (edge, _):
             size = INT(TILE * LANES) if left is None else left
             emit_prefetch(builder, x.row(self._ahead_of(edge), tile), builder.mul(size, INT(x.size)))
             scales, sender = spread(builder, self._weight_of(edge)), self._sender_of(edge)
             for number, (total, column) in enumerate(zip(sums, columns, strict=True)):
-                added = builder.fmul(scales, self._load(x.row(sender, column), left, number), flags=FLAGS)
+                added = builder.fmul(scales, self._load(x, sender, column, left, number), flags=FLAGS)
                 builder.store(builder.fadd(builder.load(total), added, flags=FLAGS), total)
         for number, (total, column) in enumerate(zip(sums, columns, strict=True)):
-            pointer = self.out.row(self.row, column)
+            pointer, vector = self.out.row(self.row, column), narrow(builder, builder.load(total), self.out.item)
             if left is None:
-                store_vector(builder, builder.load(total), pointer, x.size)
+                store_vector(builder, vector, pointer, self.out.size)
             else:
-                store_masked(builder, builder.load(total), pointer, self._beyond(left, number), x.size)
+                store_masked(builder, vector, pointer, self._beyond(left, number), self.out.size)
 
-    def _load(self, pointer: Any, left: Any, number: int) -> Any:
+    def _load(self, matrix: Matrix, row: Any, column: Any, left: Any, number: int) -> Any:
+        pointer = matrix.row(row, column)
         if left is None:
-            return load_vector(self.builder, pointer, self.x.size)
-        return load_masked(self.builder, pointer, self._beyond(left, number), self.x.size)
+            vector = load_vector(self.builder, pointer, matrix.size)
+        else:
+            vector = load_masked(self.builder, pointer, self._beyond(left, number), matrix.size)
+        return widen(self.builder, vector)
 
     def _beyond(self, left: Any, number: int) -> Any:
         """How many of ``left`` columns remain for a tile's vectors from that number on."""
@@ -126,7 +195,7 @@ class _Row:
         return self._sender_of(self.builder.select(self.builder.icmp_unsigned("<", ahead, final), ahead, final))
 
     def _weight_of(self, edge: Any) -> Any:
-        weight = cgutils.alloca_once_value(self.builder, ir.Constant(self.x.item, 1.0))
+        weight = cgutils.alloca_once_value(self.builder, ir.Constant(self.real, 1.0))
         with self.builder.if_then(self.builder.icmp_unsigned("!=", self.weight.nitems, INT(0))):
             self.builder.store(self.builder.load(self.builder.gep(self.weight.data, [edge])), weight)
         return self.builder.load(weight)

@@ -110,7 +110,12 @@ def emit_prefetch(builder: Any, pointer: Any, size: Any) -> None:
 
 
 class Matrix:
-    """A C-contiguous array of two dimensions as the compiler sees it."""
+    """A C-contiguous array of two dimensions as the compiler sees it; unsigned 16-bit integers hold bfloat16.
+
+    Attributes:
+        item: the type in memory; size: its bytes.
+        columns: of the matrix.
+    """
 
     def __init__(self, context: Any, builder: Any, array_type: Any, array: Any) -> None:
         self.builder = builder
@@ -124,6 +129,33 @@ class Matrix:
         """Pointer to a row's entry in that column, its first if none is given."""
         place = self.builder.mul(row, self.columns)
         return self.builder.gep(self.data, [place if column is None else self.builder.add(place, column)])
+
+
+def widen(builder: Any, vector: Any) -> Any:
+    """A vector as it lies in memory as numbers to compute with: bfloat16 is the upper half of a float32."""
+    if not isinstance(vector.type.element, ir.IntType):
+        return vector
+    wide = ir.VectorType(ir.IntType(32), LANES)
+    bits = builder.shl(builder.zext(vector, wide), ir.Constant(wide, [16] * LANES))
+    return builder.bitcast(bits, ir.VectorType(ir.FloatType(), LANES))
+
+
+def narrow(builder: Any, vector: Any, item: Any) -> Any:
+    """Numbers as they shall lie in memory, ties to even; what is not a number stays so."""
+    if not isinstance(item, ir.IntType):
+        return vector
+    wide = ir.VectorType(ir.IntType(32), LANES)
+
+    def all_lanes(number: int) -> Any:
+        return ir.Constant(wide, [number] * LANES)
+
+    bits = builder.bitcast(vector, wide)
+    odd = builder.and_(builder.lshr(bits, all_lanes(16)), all_lanes(1))
+    rounded = builder.add(bits, builder.add(odd, all_lanes(0x7FFF)))
+    magnitude = builder.and_(bits, all_lanes(0x7FFFFFFF))
+    unordered = builder.icmp_unsigned(">", magnitude, all_lanes(0x7F800000))
+    kept = builder.select(unordered, all_lanes(0x7FC00000), rounded)
+    return builder.trunc(builder.lshr(kept, all_lanes(16)), ir.VectorType(item, LANES))
 
 
 def leaky(builder: Any, x: Any, z: Any = None) -> Any:
@@ -190,7 +222,7 @@ def rint(builder: Any, vector: Any) -> Any:
 
 def _call(builder: Any, name: str, vector: Any, args: list[Any], result: Any = None) -> Any:
     """Call LLVM's function of that name for that vector type, which it returns unless told."""
-    kind = {"float": "f32", "double": "f64"}[str(vector.element)]
+    kind = {"float": "f32", "double": "f64", "i16": "i16"}[str(vector.element)]
     pointer = ".p0" if "masked" in name else ""
     function_type = ir.FunctionType(vector if result is None else result, [argument.type for argument in args])
     function = cgutils.get_or_insert_function(builder.module, function_type, f"{name}.v{LANES}{kind}{pointer}")

@@ -32,14 +32,13 @@ def available(device: torch.device) -> bool:
     return device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, plus: Tensor | None = None) -> Tensor:
-    """out_i = plus_i + Σ_e value_e x_j over the edges e = (i ← j) of row i; see ``graphrec.sparse.spmm``.
+def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
+    """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i; see ``graphrec.sparse.spmm``.
 
     Args:
         rowptr: int64 [N + 1]; col: int32 [E].
         value: float [E], or None, which counts as 1.
         x: float32 or bfloat16 [M, W].
-        plus: [N, W] of x's type, or None, which counts as 0.
 
     Returns:
         [N, W] of x's type.
@@ -51,8 +50,7 @@ def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, plus: Ten
     from graphrec.sparse.triton import product
 
     with torch.cuda.device_of(x):
-        out = product.spmm(rowptr, col, _contiguous(value), x.contiguous())
-    return out if plus is None else out.add_(plus)
+        return product.spmm(rowptr, col, _contiguous(value), x.contiguous())
 
 
 def attend(
