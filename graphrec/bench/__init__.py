@@ -14,6 +14,7 @@ from graphrec.bench.memory import measured_apart
 from graphrec.bench.pairs import GOWALLA_EDGES, Pairs, draw_pairs, read_pairs
 from graphrec.bench.work import (
     BUILDING,
+    HALF_STEP,
     HEADS,
     LAYERS,
     STEP,
@@ -25,7 +26,7 @@ from graphrec.bench.work import (
     peer_step,
 )
 from graphrec.evaluation import evaluate
-from graphrec.models import EmbeddingSettings, LightGCN
+from graphrec.models import LightGCN, LightGCNSettings
 from graphrec.sampling import generator_for
 
 Row = dict[str, Any]
@@ -52,6 +53,8 @@ def run_bench(
     once: S = 4E + 8N bytes for the edges, V = 4NW for a vector a node.
 
     - LightGCN step of K layers: 2K products that read S and V and write V; Adam reads 4 V and writes 3 V.
+    - the same with bfloat16 between layers: 2K products over V/2 both ways, the table read and its gradient written
+      in float32, 2 V more; Adam as before.
     - attention layer, additive: S twice and 11 V (forward: input read, projection written and read, output written;
       backward: gradient, output and projection read, its gradient written and read, input read, its gradient written).
     - attention layer, v2: S twice and 16 V (the same with two projections, one for queries, one for keys and values).
@@ -81,7 +84,8 @@ def run_bench(
     layers = [*ATTENTION, "GATConv", "GATv2Conv"] if peer else [*ATTENTION]
     run = _Run(pairs, measure_machine(), repeats, peer)
     memory = {name: measured_apart(name, folder, edges) for name in layers}
-    return [_step(run), *(_attention(run, name, memory) for name in ATTENTION), _building(run), _ranking(run)]
+    steps = [_step(run, STEP, "float32"), _step(run, HALF_STEP, "bfloat16")]
+    return [*steps, *(_attention(run, name, memory) for name in ATTENTION), _building(run), _ranking(run)]
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,11 @@ class _Run:
         }
 
 
-def _step(run: _Run) -> Row:
-    floor = run.machine.floor(2 * LAYERS * (run.edge_bytes + 2 * run.vector_bytes) + 7 * run.vector_bytes)
-    return run.row(STEP, floor, our_step(run.pairs), "PyG LightGCN", partial(peer_step, run.pairs))
+def _step(run: _Run, work: str, precision: str) -> Row:
+    vectors = 2 if precision == "float32" else 1  # that a product reads and writes, in float32's bytes
+    others = 7 if precision == "float32" else 9
+    floor = run.machine.floor(2 * LAYERS * (run.edge_bytes + vectors * run.vector_bytes) + others * run.vector_bytes)
+    return run.row(work, floor, our_step(run.pairs, precision), "PyG LightGCN", partial(peer_step, run.pairs))
 
 
 def _attention(run: _Run, name: str, memory: dict[str, float | None]) -> Row:
@@ -142,7 +148,7 @@ def _building(run: _Run) -> Row:
 
 def _ranking(run: _Run) -> Row:
     pairs = run.pairs
-    model = LightGCN(pairs.graph(), EmbeddingSettings(width=WIDTH, layers=LAYERS))
+    model = LightGCN(pairs.graph(), LightGCNSettings(width=WIDTH, layers=LAYERS))
     model.reset(generator_for(0))
     model.eval()
     seen = model.graph.seen

@@ -15,19 +15,21 @@ from torch_geometric.nn.models import LightGCN as PeerLightGCN
 from graphrec.bench.measure import Call
 from graphrec.bench.pairs import Pairs
 from graphrec.layers import GATLayer
-from graphrec.models import EmbeddingSettings, LightGCN
+from graphrec.models import LightGCN, LightGCNSettings
 from graphrec.sampling import BatchSampler, generator_for
 from graphrec.sparse import attend, segment_sum, symmetric_normalize
 
 WIDTH, LAYERS, BATCH, HEADS = 64, 3, 2048, 4
 STEP = f"LightGCN training step: {LAYERS} layers, width {WIDTH}, batch {BATCH}, BPR, sampling and Adam"
+HALF_STEP = f"{STEP}, bfloat16 between layers"
 BUILDING = "building the graph, normalised"
 Forward = Callable[[], Tensor]
 
 
-def our_step(pairs: Pairs) -> Call:
+def our_step(pairs: Pairs, precision: str = "float32") -> Call:
     """A training step of our LightGCN as ``graphrec train`` takes it: sampling, loss, gradient, Adam."""
-    model = LightGCN(pairs.graph(), EmbeddingSettings(width=WIDTH, layers=LAYERS, loss="bpr"))
+    settings = LightGCNSettings(width=WIDTH, layers=LAYERS, loss="bpr", precision=precision)
+    model = LightGCN(pairs.graph(), settings)
     model.reset(generator_for(0))
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)

@@ -55,6 +55,7 @@ def train(
     loss: Annotated[str | None, _setting("softmax or bpr.")] = None,
     temperature: Annotated[float | None, _setting("Of the softmax loss.")] = None,
     l2: Annotated[float | None, _setting("Weight of the squared layer-0 vectors.")] = None,
+    precision: Annotated[str | None, _setting("float32, or bfloat16 between the layers while training.")] = None,
     heads: Annotated[int | None, _setting("Of attention; a divisor of the width.")] = None,
     attention_dropout: Annotated[float | None, _setting("Share of edges left out of a sum.")] = None,
     attention_l2: Annotated[float | None, _setting("Pull of attention to LightGCN's weights.")] = None,

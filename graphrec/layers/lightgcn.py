@@ -13,6 +13,7 @@ from torch.autograd import Function
 
 from graphrec.errors import UsageError
 from graphrec.sparse import CSR, spmm
+from graphrec.sparse.csr import check_range
 
 
 def propagate_mean(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
@@ -69,10 +70,8 @@ def propagate_mean_to(
     (tensor([[2.]]), tensor([[3.]]))
     """
     _check_symmetric(normalized)
-    number = torch.arange(len(rows), device=rows.device)
-    place = rows.new_zeros(normalized.num_rows).index_copy(0, rows, number)
-    if rows.device.type == "cpu" and not torch.equal(place[rows], number):  # elsewhere a look would wait for the device
-        raise UsageError("rows must be distinct", "use rows.unique()")
+    if rows.device.type == "cpu":  # elsewhere a look would wait for the device
+        _check_distinct(rows, normalized.num_rows)
     stored = vectors.dtype if storage is None else storage
     both: tuple[Tensor, Tensor] = _PropagateMeanTo.apply(  # type: ignore[no-untyped-call]
         normalized, vectors, layers, rows, stored
@@ -121,7 +120,8 @@ class _PropagateMeanTo(Function):
         for layer in range(layers, 0, -1):
             dtype = grad.dtype if layer == 1 else ctx.storage
             total = spmm(normalized, sent, senders=senders, dtype=dtype)
-            total.index_add_(0, rows, (share if layer > 1 else share + grad_own).to(dtype))
+            added = share if layer > 1 else share + grad_own
+            total.index_copy_(0, rows, total.index_select(0, rows).add_(added))  # index_add_ takes twice the time
             sent, senders = total, None
         if layers == 0:
             sent = grad.new_zeros(normalized.num_rows, grad.shape[1]).index_add_(0, rows, share + grad_own)
@@ -131,6 +131,13 @@ class _PropagateMeanTo(Function):
 def _check_symmetric(normalized: CSR) -> None:
     if not normalized.symmetric:
         raise UsageError("propagate_mean needs a symmetric matrix", "make it with symmetric_normalize")
+
+
+def _check_distinct(rows: Tensor, size: int) -> None:
+    check_range("rows", rows, size)
+    number = torch.arange(len(rows))
+    if not torch.equal(number.new_zeros(size).index_copy(0, rows, number)[rows], number):
+        raise UsageError("rows must be distinct", "use rows.unique()")
 
 
 def layer_sum(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:

@@ -12,7 +12,7 @@ from graphrec.models.base import EmbeddingModel, EmbeddingSettings, Model
 from graphrec.models.fused import Fused
 from graphrec.models.gat import GAT, GATSettings
 from graphrec.models.item_knn import ItemKNN
-from graphrec.models.lightgcn import LightGCN
+from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
 
 MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Fused)}
@@ -77,6 +77,7 @@ __all__ = [
     "GATSettings",
     "ItemKNN",
     "LightGCN",
+    "LightGCNSettings",
     "Model",
     "Popularity",
     "build_model",

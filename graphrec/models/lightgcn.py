@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -10,8 +10,26 @@ from torch import Tensor
 
 from graphrec.graph import HeteroGraph
 from graphrec.layers import layer_sum, propagate_mean, propagate_mean_to
-from graphrec.models.base import EmbeddingModel
+from graphrec.models.base import EmbeddingModel, EmbeddingSettings, check_setting
 from graphrec.sparse import CSR, spmm, symmetric_normalize
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class LightGCNSettings(EmbeddingSettings):
+    """The settings of LightGCN.
+
+    Args:
+        precision: ``float32``, or ``bfloat16`` to store what lies between the layers in half the bytes while training;
+            sums, parameters and final vectors are float32 either way.
+    """
+
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_setting("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
 
 
 class LightGCN(EmbeddingModel):
@@ -19,10 +37,11 @@ class LightGCN(EmbeddingModel):
 
     Args:
         graph: users, items and perhaps entities; only interactions are used.
-        settings: an ``EmbeddingSettings``.
+        settings: a ``LightGCNSettings``.
     """
 
     name: ClassVar[str] = "lightgcn"
+    Settings: ClassVar[type] = LightGCNSettings
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph.interactions_only(), settings)
@@ -32,7 +51,8 @@ class LightGCN(EmbeddingModel):
         return propagate_mean(self.normalized, self.table, self.settings.layers)
 
     def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        return propagate_mean_to(self.normalized, self.table, self.settings.layers, rows)
+        storage = PRECISIONS[self.settings.precision]
+        return propagate_mean_to(self.normalized, self.table, self.settings.layers, rows, storage)
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay."""

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.nn import LGConv
 
 from graphrec.errors import UsageError
-from graphrec.layers import GATLayer, layer_sum, propagate_mean
+from graphrec.layers import GATLayer, layer_sum, propagate_mean, propagate_mean_to
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR, segment_sum, spmm, symmetric_normalize
 from tests.worlds import hand_graph
@@ -45,13 +45,31 @@ def test_the_gradient_is_that_of_the_plain_sum(layers: int) -> None:
     for _ in range(layers):
         each.append(spmm(normalized, each[-1], backend="reference"))
     mean = torch.stack(each).mean(0)
-    for rows in (None, torch.tensor([4, 0, 5])):
-        wanted = slice(None) if rows is None else rows
-        found = propagate_mean(normalized, vectors, layers, rows)
-        assert torch.allclose(found, mean[wanted], atol=1e-6)
-        (ours,) = torch.autograd.grad(found, vectors, signs[wanted])
-        (expected,) = torch.autograd.grad(mean[wanted], vectors, signs[wanted], retain_graph=True)
-        assert torch.allclose(ours, expected, atol=1e-6)
+    found = propagate_mean(normalized, vectors, layers)
+    ours, expected = (torch.autograd.grad(out, vectors, signs, retain_graph=True)[0] for out in (found, mean))
+    assert torch.allclose(ours, expected, atol=1e-6)
+
+    rows, own_signs = torch.tensor([4, 0, 5]), signs.flip(0)[:3]
+    found, own = propagate_mean_to(normalized, vectors, layers, rows)
+    assert torch.allclose(found, mean[rows], atol=1e-6) and torch.equal(own, vectors[rows])
+    pairs = ([found, own], [mean[rows], vectors[rows]])
+    ours, expected = (torch.autograd.grad(both, vectors, [signs[rows], own_signs])[0] for both in pairs)
+    assert torch.allclose(ours, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+def test_bfloat16_between_the_layers_rounds_a_little_and_changes_no_type(layers: int) -> None:
+    normalized = symmetric_normalize(hand_graph().adjacency)
+    vectors = torch.randn(normalized.num_rows, 5, generator=generator_for(0)).requires_grad_()
+    rows, signs = torch.tensor([4, 0, 5]), torch.randn(3, 5, generator=generator_for(1))
+    results = []
+    for storage in (None, torch.bfloat16):
+        found, own = propagate_mean_to(normalized, vectors, layers, rows, storage)
+        results.append((found, torch.autograd.grad([found, own], vectors, [signs, signs])[0]))
+    for exact, rounded in zip(*results, strict=True):
+        assert rounded.dtype == torch.float32
+        assert torch.allclose(exact, rounded, atol=2e-2)
+        assert torch.equal(exact, rounded) == (layers == 0)
 
 
 def test_a_matrix_that_is_not_symmetric_is_refused() -> None:
@@ -64,9 +82,9 @@ def test_rows_that_repeat_or_do_not_exist_are_refused() -> None:
     normalized = symmetric_normalize(hand_graph().adjacency)
     vectors = torch.ones(normalized.num_rows, 1)
     with pytest.raises(UsageError, match="rows must be distinct"):
-        propagate_mean(normalized, vectors, 1, torch.tensor([1, 0, 1]))
+        propagate_mean_to(normalized, vectors, 1, torch.tensor([1, 0, 1]))
     with pytest.raises(UsageError, match=r"rows must lie in \[0, 6\), got -1\.\.2"):
-        propagate_mean(normalized, vectors, 1, torch.tensor([2, -1]))
+        propagate_mean_to(normalized, vectors, 1, torch.tensor([2, -1]))
 
 
 def attention_inputs(width: int = 8) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphrec.errors import UsageError
-from graphrec.models import GAT, EmbeddingSettings, GATSettings, LightGCN
+from graphrec.models import GAT, GATSettings, LightGCN, LightGCNSettings
 from graphrec.sampling import Batch, generator_for
 from tests.worlds import hand_graph, pairs
 
@@ -22,7 +22,7 @@ def fitted(*, learned: bool = True, **settings: object) -> GAT:
 
 def test_without_knowledge_it_starts_as_lightgcn() -> None:
     gat = fitted(learned=False, knowledge=False)
-    lightgcn = LightGCN(hand_graph(), EmbeddingSettings(width=4, layers=2))
+    lightgcn = LightGCN(hand_graph(), LightGCNSettings(width=4, layers=2))
     lightgcn.load_state_dict({"table": gat.table})
     users = torch.tensor([0, 1])
     assert torch.allclose(gat.score_block(users), lightgcn.eval().score_block(users), atol=1e-6)
@@ -42,8 +42,8 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
 def test_some_rows_alone_are_the_same(layers: int) -> None:
     model, rows = fitted(layers=layers), torch.tensor([4, 0, 3])
     given = [*model.parameters()]
-    whole, some = model.propagate()[rows], model.propagate_to(rows)
-    assert torch.allclose(some, whole, atol=1e-6)
+    whole, (some, first) = model.propagate()[rows], model.propagate_to(rows)
+    assert torch.allclose(some, whole, atol=1e-6) and torch.equal(first, model.table[rows])
     for ours, expected in zip(
         torch.autograd.grad(some.square().sum(), given),
         torch.autograd.grad(whole.square().sum(), given),

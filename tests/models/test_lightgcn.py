@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from graphrec.losses import bpr_loss, l2_penalty
-from graphrec.models import EmbeddingSettings, LightGCN
+from graphrec.models import LightGCN, LightGCNSettings
 from graphrec.sampling import Batch, generator_for
 from tests.worlds import hand_graph, pairs
 
 
 def fitted(layers: int = 1, **settings: object) -> LightGCN:
-    model = LightGCN(hand_graph(), EmbeddingSettings(width=4, layers=layers, **settings))
+    model = LightGCN(hand_graph(), LightGCNSettings(width=4, layers=layers, **settings))
     model.reset(generator_for(0))
     return model.eval()
 

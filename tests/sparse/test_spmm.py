@@ -48,6 +48,70 @@ def test_plus_is_added_and_passes_its_gradient_on(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_chosen_rows_and_senders_by_hand(backend: str) -> None:
+    rows, senders = torch.tensor([3, 0, 2]), torch.tensor([3, 1])
+    x = torch.tensor([[1.0], [10.0], [100.0], [1000.0], [10000.0]])
+    out = spmm(five_nodes(), x, rows=rows, backend=backend)
+    assert out.flatten().tolist() == [4 * 1 + (5 + 6) * 1000, 1 * 10 + 2 * 100, 0]
+    out = spmm(five_nodes(), x[senders], senders=senders, backend=backend)
+    assert out.flatten().tolist() == [1 * 10, 0, 0, (5 + 6) * 1000, 0]
+    plus = torch.tensor([[0.5], [0.25], [0.125]])
+    out = spmm(five_nodes(), x[senders], plus=plus, rows=rows, senders=senders, backend=backend)
+    assert out.flatten().tolist() == [(5 + 6) * 1000.5 - 5, 1 * 10.25, 0.125]
+
+
+@pytest.mark.parametrize("valued", [True, False])
+@pytest.mark.parametrize("width", [1, 67])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_chosen_rows_and_senders_agree_with_the_whole(backend: str, width: int, valued: bool) -> None:
+    csr = random_graph(90, 70, 2000)
+    csr = csr if valued else csr.with_value(None)
+    rows, senders = torch.randperm(90, generator=generator())[:40], torch.randperm(70, generator=generator())[:30]
+    x = torch.randn(70, width, generator=generator(1), requires_grad=True)
+    only = torch.zeros(70, 1).index_fill(0, senders, 1.0)
+    g = torch.randn(90, width, generator=generator(2))
+    pairs = [
+        (spmm(csr, x, rows=rows, backend=backend), spmm(csr, x, backend="reference")[rows], g[rows]),
+        (spmm(csr, x[senders], senders=senders, backend=backend), spmm(csr, x * only, backend="reference"), g),
+    ]
+    for ours, expected, signs in pairs:
+        assert_close(ours, expected)
+        assert_close(*(torch.autograd.grad(out, x, signs)[0] for out in (ours, expected)))
+
+
+@pytest.mark.parametrize("width", [1, 7, 64, 100, 256])
+def test_bfloat16_is_rounded_once(width: int) -> None:
+    csr = random_graph(90, 70, 2000)
+    x = torch.randn(70, width, generator=generator()).bfloat16()
+    plus = torch.randn(90, width, generator=generator(1)).bfloat16()
+    exact = spmm(csr, x.double(), plus=plus.double())
+    assert_close(spmm(csr, x, plus=plus.float(), dtype=torch.float32), exact.float())
+    ours = spmm(csr, x, plus=plus)
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours.double(), exact, rtol=2**-8, atol=1e-5)  # half a unit in the last place is 2⁻⁹
+    torch.testing.assert_close(spmm(csr, x.float(), dtype=torch.bfloat16).double(), exact - plus, rtol=2**-8, atol=1e-5)
+
+
+def test_bfloat16_ties_go_to_even_and_what_is_no_number_stays() -> None:
+    one = CSR.from_pairs(torch.arange(6), torch.arange(6), 6, 6)
+    tie = 1 + 2**-8  # between 1 and 1 + 2⁻⁷
+    x = torch.tensor([[tie], [tie + 2**-7], [torch.nan], [torch.inf], [-torch.inf], [3.4e38]])
+    assert_close(spmm(one, x, dtype=torch.bfloat16).float(), x.bfloat16().float())
+    assert spmm(one, x, dtype=torch.bfloat16).isnan().flatten().tolist() == [False, False, True, False, False, False]
+
+
+def test_gradient_passes_from_one_type_to_another() -> None:
+    csr = random_graph(90, 70, 2000)
+    x = torch.randn(70, 8, generator=generator()).bfloat16().requires_grad_()
+    plus = torch.randn(90, 8, generator=generator(1), requires_grad=True)
+    g = torch.randn(90, 8, generator=generator(2)).bfloat16().float()
+    grad_x, grad_plus = torch.autograd.grad(spmm(csr, x, plus=plus, dtype=torch.float32), [x, plus], g)
+    assert grad_x.dtype == torch.bfloat16 and torch.equal(grad_plus, g)
+    expected = spmm(csr.transpose[0], g.double())
+    torch.testing.assert_close(grad_x.double(), expected, rtol=2**-8, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("num_rows", "num_cols", "num_edges"), [(1, 1, 0), (1, 1, 3), (0, 4, 0), (4, 2, 0), (1, 9, 500)]
 )
@@ -99,9 +163,9 @@ def test_strided_input() -> None:
     assert_close(spmm(csr, x), spmm(csr, x.contiguous(), backend="reference"))
 
 
-def test_half_precision_falls_back_to_the_definition() -> None:
+def test_other_types_fall_back_to_the_definition() -> None:
     csr = five_nodes().with_value(None)
-    assert spmm(csr, torch.ones(5, 2, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    assert spmm(csr, torch.ones(5, 2, dtype=torch.float16)).dtype == torch.float16
 
 
 def test_not_a_number_passes_through() -> None:
@@ -117,3 +181,23 @@ def test_wrong_shapes_are_refused() -> None:
         spmm(five_nodes(), torch.ones(5))
     with pytest.raises(UsageError, match=r"x is torch\.int64"):
         spmm(five_nodes(), torch.ones(5, 2, dtype=torch.int64))
+
+
+def test_rows_and_senders_out_of_range_are_refused() -> None:
+    for name in ("rows", "senders"):
+        with pytest.raises(UsageError, match=rf"{name} must lie in \[0, 5\), got 0\.\.5"):
+            spmm(five_nodes(), torch.ones(2 if name == "senders" else 5, 1), **{name: torch.tensor([0, 5])})
+    with pytest.raises(UsageError, match=r"x must have shape \[2, \*\], got \[5, 1\]"):
+        spmm(five_nodes(), torch.ones(5, 1), senders=torch.tensor([0, 4]))
+    with pytest.raises(UsageError, match=r"plus is torch\.float32; the result is torch\.bfloat16"):
+        spmm(five_nodes(), torch.ones(5, 1), plus=torch.ones(5, 1), dtype=torch.bfloat16)
+
+
+def test_memory_of_results_is_used_again_once_nobody_holds_them() -> None:
+    csr, x = random_graph(9000, 9000, 100), torch.ones(9000, 64)
+    first = spmm(csr, x)
+    place, view = first.data_ptr(), first[5:]
+    del first
+    assert spmm(csr, x).data_ptr() != place  # the view still holds it
+    del view
+    assert spmm(csr, x).data_ptr() == place

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from graphrec.sparse.cpu import scores
+from graphrec.sparse.cpu.memory import empty
 from graphrec.sparse.cpu.scores import Dropout, Edges, Scratch
 from graphrec.sparse.cpu.shapes import passes
 from graphrec.sparse.cpu.spmm import spmm
@@ -28,7 +29,8 @@ def attend(
     graph: Graph, query: Tensor, key: Tensor, value: Tensor, terms: Terms, dropout: float, seed: int
 ) -> tuple[Tensor, Tensor]:
     """The forward pass: ``out`` [N, H, D] and ``lse`` [N, H]; the v2 score with a vector, dot without."""
-    out, lse = query.new_empty(len(query), *value.shape[1:]), query.new_empty(query.shape[:2])
+    out = empty((len(query), *value.shape[1:]), query.dtype)
+    lse = query.new_empty(query.shape[:2])
     edges = _edges(*graph)
     inputs = (*_matrices(query, key, value), _terms(query, terms), _dropout(query, dropout, seed))
     kernels = passes(len(edges.col), *query.shape[1:], value.shape[2], terms.vector is not None)
@@ -64,10 +66,12 @@ def attend_backward(
 
     # a gradient without rows is not computed; the values' always is
     grad_query, grad_key = (
-        query.new_empty(len(tensor) * need, *tensor.shape[1:])
+        empty((len(tensor) * need, *tensor.shape[1:]), tensor.dtype)
         for tensor, need in zip((query, key), needed, strict=False)
     )
-    grad_value, grad_logit = torch.empty_like(value), query.new_empty(len(edges.col) * needed[0], heads)
+    grad_value, grad_logit = (
+        empty(shape, query.dtype) for shape in (tuple(value.shape), (len(edges.col) * needed[0], heads))
+    )
     blocks = num_blocks(turned_edges.rowptr)
     parts = _parts(arrays, needed[3:], blocks)
     inputs = (queries, keys, values, arrays, _dropout(query, dropout, seed), saved, gradient)

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from graphrec.sparse.cpu.memory import empty
-from graphrec.sparse.cpu.threads import for_each_block
+from graphrec.sparse.cpu.threads import for_each_block, most_work
 from graphrec.sparse.cpu.vector import (
     AHEAD,
     FLAGS,
@@ -49,17 +49,18 @@ def spmm(
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """As ``graphrec.sparse.spmm``, from the graph's tensors, its number of columns and the type of the result."""
-    wanted = torch.arange(0) if rows is None else rows
     num_rows = len(rowptr) - 1 if rows is None else len(rows)
     out = empty((num_rows, x.shape[1]), x.dtype if dtype is None else dtype)
     real = torch.float64 if x.dtype == torch.float64 else torch.float32
     weight = torch.empty(0, dtype=real) if value is None else value.to(real)
     start = x.new_empty(0, 0) if plus is None else plus
-    arrays = (rowptr.numpy(), col.numpy(), weight.numpy(), *map(_stored, (x, start, out)), wanted.numpy())
-    place, scratch = _places(senders, num_cols), tuple
-    if senders is not None:
-        scratch = partial(_space, int(rowptr.diff().max()) if num_rows else 0, weight.numpy().dtype)
-    for_each_block(_spmm if senders is None else _spmm_from, _pointers(rowptr, rows), scratch, *arrays, place)
+    graph, matrices = (rowptr.numpy(), col.numpy(), weight.numpy()), map(_stored, (x, start, out))
+    if rows is None and senders is None:
+        for_each_block(_spmm, graph[0], tuple, *graph, *matrices)
+    else:
+        pointers, chosen = _chosen(graph[0], num_cols, rows, senders)
+        space = partial(_space, most_work(pointers), weight.numpy().dtype)
+        for_each_block(_spmm_some, pointers, space, *graph, *matrices, *chosen)
     return out
 
 
@@ -69,50 +70,53 @@ def _stored(matrix: Tensor) -> np.ndarray:
     return (matrix.view(torch.uint16) if matrix.dtype == torch.bfloat16 else matrix).numpy()
 
 
-def _pointers(rowptr: Tensor, rows: Tensor | None) -> np.ndarray:
-    """Where the edges of the wanted rows would begin if they stood one after another."""
+def _chosen(
+    rowptr: np.ndarray, num_cols: int, rows: Tensor | None, senders: Tensor | None
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Where the chosen rows' edges would begin if they stood one after another; the rows; each column's row of ``x``.
+
+    No rows stand for all. A column whose row is −1 sends nothing; no columns stand for rows of the same numbers.
+    """
+    numbers, place = np.empty(0, np.int64), np.empty(0, np.int32)
     if rows is not None:
-        first = rowptr[rows]
-        rowptr = torch.cat([rowptr[:1], (rowptr[rows + 1] - first).cumsum(0)])
-    return rowptr.numpy()
+        numbers = rows.numpy()
+        rowptr = np.concatenate([rowptr[:1], np.cumsum(rowptr[numbers + 1] - rowptr[numbers])])
+    if senders is not None:
+        place = np.full(num_cols, -1, np.int32)
+        place[senders.numpy()] = np.arange(len(senders), dtype=np.int32)
+    return rowptr, (numbers, place)
 
 
-def _places(senders: Tensor | None, num_cols: int) -> np.ndarray:
-    """Each column's row of ``x``, −1 for one that has none; empty where all have theirs."""
-    if senders is None:
-        return np.empty(0, np.int32)
-    place = np.full(num_cols, -1, np.int32)
-    place[senders.numpy()] = np.arange(len(senders), dtype=np.int32)
-    return place
-
-
-def _space(edges: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """For the edges of one row: where their senders stand, and their weights."""
-    return np.zeros(edges + 1, np.int32), np.zeros(edges + 1, dtype)
+def _space(work: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For a block's edges, the row of ``x`` and the weight of each; for its rows, where their edges end."""
+    return np.zeros(work, np.int32), np.zeros(work, dtype), np.empty(work, np.uintp)
 
 
 @kernel
-def _spmm(block, first_row, last_row, scratch, rowptr, col, weight, x, plus, out, rows, place):  # type: ignore[no-untyped-def]
+def _spmm(block, first_row, last_row, scratch, rowptr, col, weight, x, plus, out):  # type: ignore[no-untyped-def]
     one = np.uintp(1)
-    for number in range(first_row, last_row):
-        row = np.uintp(rows[number]) if len(rows) else number
-        first, last = np.uintp(rowptr[row]), np.uintp(rowptr[row + one])
-        _sum_row(out, number, plus, weight, x, col, first, last)
+    for row in range(first_row, last_row):
+        _sum_row(out, row, plus, weight, x, col, np.uintp(rowptr[row]), np.uintp(rowptr[row + one]))
 
 
 @kernel
-def _spmm_from(block, first_row, last_row, scratch, rowptr, col, weight, x, plus, out, rows, place):  # type: ignore[no-untyped-def]
-    one, none = np.uintp(1), np.uintp(0)
-    near_col, near_weight = scratch
+def _spmm_some(block, first_row, last_row, scratch, rowptr, col, weight, x, plus, out, rows, place):  # type: ignore[no-untyped-def]
+    """The block's edges that count are copied to one place first, so that fetching ahead goes from row to row."""
+    one, last = np.uintp(1), np.uintp(0)
+    near_col, near_weight, end = scratch
     for number in range(first_row, last_row):
         row = np.uintp(rows[number]) if len(rows) else number
-        count = none
         for edge in range(np.uintp(rowptr[row]), np.uintp(rowptr[row + one])):
-            at = place[col[edge]]
-            near_col[count] = at
-            near_weight[count] = weight[edge] if len(weight) else 1
-            count += np.uintp(at >= 0)
-        _sum_row(out, number, plus, near_weight, x, near_col, none, count)
+            at = place[col[edge]] if len(place) else col[edge]
+            near_col[last] = at
+            near_weight[last] = weight[edge] if len(weight) else 1
+            last += np.uintp(at >= 0)
+        end[number - first_row] = last
+    first = np.uintp(0)
+    for number in range(first_row, last_row):
+        last = end[number - first_row]
+        _sum_row(out, number, plus, near_weight, x, near_col, first, last)
+        first = last
 
 
 @intrinsic

@@ -29,6 +29,12 @@ def num_blocks(rowptr: np.ndarray) -> int:
     return int(np.clip((int(rowptr[-1]) + len(rowptr)) // BLOCK_WORK, 1, MAX_BLOCKS))
 
 
+def most_work(rowptr: np.ndarray) -> int:
+    """An upper bound of a block's edges + rows, and one more."""
+    share = (int(rowptr[-1]) + len(rowptr)) // num_blocks(rowptr)
+    return share + int(np.diff(rowptr).max(initial=0)) + 3
+
+
 def for_each_block(
     function: Callable[..., None], rowptr: np.ndarray, scratch: Callable[[], tuple[Any, ...]], *args: Any
 ) -> None:
