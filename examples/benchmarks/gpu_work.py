@@ -8,7 +8,8 @@ and V = 4NW for a vector a node:
 - attention's forward pass, additive: S, V read and V written; backward: S, 2 V read and V written; twice 4NH and four
   times 4NH for the numbers a node and head.
 - attention layer, forward and backward: twice S and 11 V, as in ``graphrec bench``.
-- LightGCN step: 6 products, and 7 V for Adam. Drawing the batch is left out, for the peer as well.
+- LightGCN step: 6 products, and 7 V for Adam; with bfloat16 between the layers, vectors there count half, and V more
+  for the table's copy and its gradient. Drawing the batch is left out, for the peer as well.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class World:
 def time_all(world: World, clock: Clock) -> list[Row]:
     """Every piece of work, in turn."""
     rows = time_products(world, clock) + time_kernels(world, clock)
-    return [*rows, time_layer(world, clock), time_step(world, clock), time_ranking(world, clock)]
+    steps = [time_step(world, clock, storage) for storage in (torch.float32, torch.bfloat16)]
+    return [*rows, time_layer(world, clock), *steps, time_ranking(world, clock)]
 
 
 def time_products(world: World, clock: Clock) -> list[Row]:
@@ -163,11 +165,11 @@ def time_layer(world: World, clock: Clock) -> Row:
     return clock.row("attention layer, forward and backward", ours, moved, "PyG GATConv", theirs)
 
 
-def time_step(world: World, clock: Clock) -> Row:
-    """A training step of LightGCN: propagation, BPR, its gradient, Adam."""
+def time_step(world: World, clock: Clock, storage: torch.dtype) -> Row:
+    """A training step of LightGCN: propagation with that type between the layers, BPR, its gradient, Adam."""
     batch = _draw_batch(world.seen)
     table = world.draw_vectors(WIDTH).mul_(0.1).requires_grad_()
-    ours = _optimized([table], lambda: _loss(propagate_mean(world.normalized, table, LAYERS), batch))
+    ours = _optimized([table], lambda: _loss(propagate_mean(world.normalized, table, LAYERS, storage), batch))
 
     peer = PeerLightGCN(world.adjacency.num_rows, WIDTH, LAYERS).to(world.device)
     edge_index, nodes = world.edge_index(), batch.unique()
@@ -178,9 +180,11 @@ def time_step(world: World, clock: Clock) -> Row:
         return peer.recommendation_loss(high, low, node_id=nodes)
 
     theirs = _optimized(list(peer.parameters()), their_loss)
-    product = world.edge_bytes + 4 * world.adjacency.num_edges + 2 * world.vector_bytes
-    moved = 2 * LAYERS * product + 7 * world.vector_bytes
-    return clock.row(f"LightGCN step, {LAYERS} layers, batch {BATCH}", ours, moved, "PyG LightGCN", theirs)
+    between = world.vector_bytes * storage.itemsize / 4
+    product = world.edge_bytes + 4 * world.adjacency.num_edges + 2 * between
+    moved = 2 * LAYERS * product + 9 * world.vector_bytes - 2 * between
+    work = f"LightGCN step, {LAYERS} layers, batch {BATCH}, {_name(storage)} between them"
+    return clock.row(work, ours, moved, "PyG LightGCN", theirs)
 
 
 def time_ranking(world: World, clock: Clock) -> Row:

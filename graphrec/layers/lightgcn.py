@@ -16,7 +16,7 @@ from graphrec.sparse import CSR, spmm
 from graphrec.sparse.csr import check_range
 
 
-def propagate_mean(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
+def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, storage: torch.dtype | None = None) -> Tensor:
     """The mean over layers 0..K of Ãᵏ E (LightGCN eqs. 7–8 with α_k = 1/(K+1)).
 
     In Horner form, E + Ã(E + Ã(E + …)), so that no layer is stored. Ã is its own transpose, so the gradient is the same
@@ -26,6 +26,8 @@ def propagate_mean(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
         normalized: Ã = D^-½ A D^-½, CSR [N, N], symmetric.
         vectors: layer-0 vectors E, float [N, W].
         layers: K ≥ 0.
+        storage: the type that what lies between the layers is stored in; sums, E, the result and E's gradient keep
+            theirs. None means E's type.
 
     Returns:
         float [N, W].
@@ -40,7 +42,8 @@ def propagate_mean(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
             [2.]])
     """
     _check_symmetric(normalized)
-    mean: Tensor = _PropagateMean.apply(normalized, vectors, layers)  # type: ignore[no-untyped-call]
+    stored = vectors.dtype if storage is None else storage
+    mean: Tensor = _PropagateMean.apply(normalized, vectors, layers, stored)  # type: ignore[no-untyped-call]
     return mean
 
 
@@ -55,8 +58,7 @@ def propagate_mean_to(
     Args:
         normalized, vectors, layers: as in ``propagate_mean``.
         rows: int64 [n], distinct.
-        storage: the type that what lies between the layers is stored in; sums, E, the results and E's gradient keep
-            theirs. None means E's type.
+        storage: as in ``propagate_mean``.
 
     Returns:
         Both float [n, W].
@@ -81,18 +83,26 @@ def propagate_mean_to(
 
 class _PropagateMean(Function):
     @staticmethod
-    def forward(ctx: Any, normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
-        ctx.normalized, ctx.layers = normalized, layers
-        return _horner(normalized, vectors, layers).div_(layers + 1)
+    def forward(ctx: Any, normalized: CSR, vectors: Tensor, layers: int, storage: torch.dtype) -> Tensor:
+        ctx.normalized, ctx.layers, ctx.storage = normalized, layers, storage
+        return _layer_total(normalized, vectors, layers, storage).div_(layers + 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return None, _horner(ctx.normalized, grad, ctx.layers).div_(ctx.layers + 1), None
+        total = _layer_total(ctx.normalized, grad, ctx.layers, ctx.storage).div_(ctx.layers + 1)
+        return None, total, None, None
+
+
+def _layer_total(normalized: CSR, vectors: Tensor, layers: int, storage: torch.dtype) -> Tensor:
+    """The sum over layers 0..K of Ãᵏ E, a tensor of its own of E's type."""
+    if layers == 0:
+        return vectors.clone()
+    return spmm(normalized, _horner(normalized, vectors.to(storage), layers - 1), plus=vectors, dtype=vectors.dtype)
 
 
 def _horner(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:
-    """The sum over layers 0..K of Ãᵏ E."""
-    total = vectors if layers else vectors.clone()
+    """The sum over layers 0..K of Ãᵏ E, in E's type."""
+    total = vectors
     for _ in range(layers):
         total = spmm(normalized, total, plus=vectors)
     return total
@@ -107,8 +117,7 @@ class _PropagateMeanTo(Function):
         own = vectors.index_select(0, rows)
         if layers == 0:
             return own.clone(), own
-        stored = vectors.to(storage)
-        total = _horner(normalized, stored, layers - 1) if layers > 1 else stored
+        total = _horner(normalized, vectors.to(storage), layers - 1)
         received = spmm(normalized, total, rows=rows, plus=own, dtype=vectors.dtype)
         return received.div_(layers + 1), own
 

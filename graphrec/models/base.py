@@ -183,8 +183,7 @@ class EmbeddingModel(Model):
         parts = [batch.user, batch.positive + self.graph.num_users]
         if self.settings.loss == "bpr":
             parts.append(batch.negative + self.graph.num_users)
-        rows, place = torch.cat(parts).unique(return_inverse=True)
-        final, first = (embedding(place, vectors) for vectors in self.propagate_to(rows, batch.generator))
+        final, first = self._vectors_of(torch.cat(parts), batch.generator)
         user, positive, *negative = final.split(len(batch))
         if self.settings.loss == "bpr":
             value = bpr_loss(user, positive, *negative)
@@ -192,6 +191,14 @@ class EmbeddingModel(Model):
             used = used_in_batch(self.graph.seen, batch.user, batch.positive)
             value = softmax_loss(user, positive, used, self.settings.temperature)
         return value + self.settings.l2 * l2_penalty(*first.split(len(batch)))
+
+    def _vectors_of(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Final and layer-0 vectors of nodes that may come more than once, each float32 [n, W]."""
+        if nodes.device.type == "cuda":  # how many differ would have to be waited for, and no CUDA graph can
+            return embedding(nodes, self.propagate(generator)), embedding(nodes, self.table)
+        rows, place = nodes.unique(return_inverse=True)
+        final, first = self.propagate_to(rows, generator)
+        return embedding(place, final), embedding(place, first)
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and scoring; either way what was kept is forgotten."""

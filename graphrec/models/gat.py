@@ -144,7 +144,8 @@ class GAT(EmbeddingModel):
             if generator is not None:
                 message = dropped(vectors, self.settings.message_dropout, generator)
                 dropout = self.settings.attention_dropout
-                seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+                if dropout > 0:
+                    seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
             csr, receiver, row_scale = self.graph.adjacency, vectors, self.row_scale
             if rows is not None and number == self.settings.layers:
                 csr, receiver, row_scale = csr.take_rows(rows), vectors[rows], row_scale[rows]

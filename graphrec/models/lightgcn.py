@@ -48,11 +48,15 @@ class LightGCN(EmbeddingModel):
         self.normalized = symmetric_normalize(self.graph.adjacency)
 
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
-        return propagate_mean(self.normalized, self.table, self.settings.layers)
+        return propagate_mean(self.normalized, self.table, self.settings.layers, self._storage)
 
     def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        storage = PRECISIONS[self.settings.precision]
-        return propagate_mean_to(self.normalized, self.table, self.settings.layers, rows, storage)
+        return propagate_mean_to(self.normalized, self.table, self.settings.layers, rows, self._storage)
+
+    @property
+    def _storage(self) -> torch.dtype:
+        """The type between the layers; scoring is always in float32."""
+        return PRECISIONS[self.settings.precision] if self.training else torch.float32
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphrec.config import TrainingConfig
 from graphrec.errors import RunError, TrainingError
@@ -23,6 +24,7 @@ from graphrec.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from graphrec.training.step import make_step
 
 METRIC = "recall@20"
 
@@ -97,7 +99,10 @@ class Trainer:
         self.on_epoch = on_epoch
         self.batches = BatchSampler(model.graph.seen, config.batch_size, seed)
         model.reset(generator_for(seed, device=model.graph.device))
-        self.optimizer = torch.optim.Adam(model.parameter_groups(config.learning_rate), fused=True)
+        self.optimizer = torch.optim.Adam(
+            model.parameter_groups(config.learning_rate), fused=True, capturable=model.graph.device.type == "cuda"
+        )
+        self.step = make_step(model, self.optimizer, config.batch_size)
         self.progress = Progress([])
         self.best: State = {}
 
@@ -149,20 +154,24 @@ class Trainer:
     def _train(self, epoch: int) -> float:
         """One pass over the pairs; returns the mean loss."""
         self.model.train()
-        total = 0.0
-        for step, batch in enumerate(self.batches.epoch(epoch), start=1):
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self.model.loss(batch)
-            value = loss.item()
-            if not abs(value) < float("inf"):
-                raise TrainingError(
-                    f"{self.model.name}: the loss became {value} in epoch {epoch}, step {step}",
-                    f"try a lower learning_rate than {self.config.learning_rate}",
-                )
-            loss.backward()
-            self.optimizer.step()
-            total += value
-        return total / len(self.batches)
+        device = self.model.graph.device
+        losses = torch.zeros(len(self.batches), dtype=torch.float64, device=device)
+        for step, batch in enumerate(self.batches.epoch(epoch)):
+            losses[step] = self.step(batch)
+            if device.type == "cpu":  # elsewhere a look would wait for the device
+                self._check_finite(losses, epoch)
+        self._check_finite(losses, epoch)
+        return float(losses.mean())
+
+    def _check_finite(self, losses: Tensor, epoch: int) -> None:
+        """Stop where a loss is none; nothing of this epoch has been kept yet."""
+        if bool(losses.isfinite().all()):
+            return
+        step = int((~losses.isfinite()).nonzero()[0])
+        raise TrainingError(
+            f"{self.model.name}: the loss became {losses[step].item()} in epoch {epoch}, step {step + 1}",
+            f"try a lower learning_rate than {self.config.learning_rate}",
+        )
 
     def _judge(self, epoch: int) -> float | None:
         """Recall@20 on the select rows where this epoch is one to judge, else None."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from graphrec.sampling import NegativeSampler, generator_for, used_in_batch
+from graphrec.sampling.negatives import _looked_up
 from tests.worlds import pairs
 
 
@@ -40,7 +41,8 @@ def test_used_in_batch_matches_a_dense_lookup() -> None:
     seen = pairs([tuple(pair) for pair in dense.nonzero().tolist()], num_users=12, num_items=9)
     user = torch.randint(12, (30,), generator=generator)
     item = torch.randint(9, (20,), generator=generator)
-    assert torch.equal(used_in_batch(seen, user, item), dense[user][:, item])
+    for used in (used_in_batch, _looked_up):
+        assert torch.equal(used(seen, user, item), dense[user][:, item])
 
 
 def test_users_without_rows_have_used_nothing() -> None:
