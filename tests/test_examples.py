@@ -77,6 +77,6 @@ def test_the_gpu_benchmark_in_tiny(tmp_path: Path) -> None:
     assert "FAIL" not in output
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert len(found["checks"]) == 14 and all(check["error"] <= check["tolerance"] for check in found["checks"])
-    assert len(found["rows"]) == 9
+    assert len(found["rows"]) == 10
     for row in found["rows"]:
         assert row["eager_s"] > 0 and row["floor_s"] > 0 and row["work"] in output

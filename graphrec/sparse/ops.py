@@ -76,7 +76,7 @@ def spmm(
         plus: float [N, W], added in the same pass; None counts as 0.
         rows: int64 [n] in [0, N), the rows to compute, in this order; None means all.
         senders: int64 [m] in [0, M), distinct: whose vectors ``x`` [m, W] holds; all others count as 0.
-        dtype: of the result and of ``plus``; None means that of ``x``.
+        dtype: of the result and of ``plus``; None means that of ``x``. float64 goes with float64 alone.
         backend: one of ``available_backends()``, or None to choose by device.
 
     Returns:
@@ -95,6 +95,8 @@ def spmm(
     _check_shape("x", x, (csr.num_cols if senders is None else len(senders), None))
     _check_alike(csr, x=x)
     wanted = x.dtype if dtype is None else dtype
+    if wanted != x.dtype and torch.float64 in (wanted, x.dtype):
+        raise UsageError(f"x is {x.dtype}, the result {wanted}; float64 goes with float64 alone")
     if plus is not None:
         _check_shape("plus", plus, (csr.num_rows if rows is None else len(rows), x.shape[1]))
         _check_alike(csr, plus=plus)

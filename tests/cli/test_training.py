@@ -143,13 +143,13 @@ def test_resuming_what_was_never_begun(call: Call, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_and_resume_end_as_if_nothing_had_happened(call: Call, graph: Path, tmp_path: Path) -> None:
-    options = ("--model=lightgcn", "--width=8", "--epochs=25", "--patience=0")
+    options = ("--model=lightgcn", "--width=8", "--epochs=200", "--patience=0")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     command = ["-c", "from graphrec.cli import main; main()", "train", str(graph), *options, "--out", str(stopped)]
     with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "epoch 3/25" in line:
+            if "epoch 3/200" in line:
                 break
         process.send_signal(signal.SIGINT)
         last = process.stderr.read().splitlines()[-1]
@@ -161,8 +161,8 @@ def test_ctrl_c_and_resume_end_as_if_nothing_had_happened(call: Call, graph: Pat
     assert call("train", graph, *options, "--out", whole).status == 0
     resumed = call("train", "--resume", "--out", stopped)
     assert resumed.status == 0
-    assert "epoch 25/25" in resumed.err
-    assert "epoch 3/25" not in resumed.err
+    assert "epoch 200/200" in resumed.err
+    assert "epoch 3/200" not in resumed.err
     for name in ("model/weights.safetensors", "metrics.json", "config.toml"):
         assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
     histories = [pd.read_csv(folder / "history.csv").drop(columns=TIMES) for folder in (whole, stopped)]

@@ -183,7 +183,7 @@ def test_wrong_shapes_are_refused() -> None:
         spmm(five_nodes(), torch.ones(5, 2, dtype=torch.int64))
 
 
-def test_rows_and_senders_out_of_range_are_refused() -> None:
+def test_rows_senders_and_types_that_do_not_fit_are_refused() -> None:
     for name in ("rows", "senders"):
         with pytest.raises(UsageError, match=rf"{name} must lie in \[0, 5\), got 0\.\.5"):
             spmm(five_nodes(), torch.ones(2 if name == "senders" else 5, 1), **{name: torch.tensor([0, 5])})
@@ -191,6 +191,8 @@ def test_rows_and_senders_out_of_range_are_refused() -> None:
         spmm(five_nodes(), torch.ones(5, 1), senders=torch.tensor([0, 4]))
     with pytest.raises(UsageError, match=r"plus is torch\.float32; the result is torch\.bfloat16"):
         spmm(five_nodes(), torch.ones(5, 1), plus=torch.ones(5, 1), dtype=torch.bfloat16)
+    with pytest.raises(UsageError, match="float64 goes with float64 alone"):
+        spmm(five_nodes(), torch.ones(5, 1), dtype=torch.float64)
 
 
 def test_memory_of_results_is_used_again_once_nobody_holds_them() -> None:
