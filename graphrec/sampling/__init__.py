@@ -4,5 +4,16 @@ from __future__ import annotations
 
 from graphrec.sampling.batches import Batch, BatchSampler, generator_for
 from graphrec.sampling.negatives import NegativeSampler, used_in_batch
+from graphrec.sampling.neighbors import ALL, Hop, NeighborSampler, Sample
 
-__all__ = ["Batch", "BatchSampler", "NegativeSampler", "generator_for", "used_in_batch"]
+__all__ = [
+    "ALL",
+    "Batch",
+    "BatchSampler",
+    "Hop",
+    "NegativeSampler",
+    "NeighborSampler",
+    "Sample",
+    "generator_for",
+    "used_in_batch",
+]
