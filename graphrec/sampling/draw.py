@@ -1,6 +1,7 @@
 """The compiled part of neighbour sampling: draws some of each node's edges, and numbers the nodes it meets.
 
-Random numbers are a hash of (seed, node, hop, group, draw): a node's draw depends on nothing else in the batch.
+Random numbers are a hash of (seed, node, hop, group, draw): a node's draw depends on nothing else in the batch. Nodes
+of a tree have their place for that, since a node may come more than once.
 """
 
 from __future__ import annotations

@@ -60,8 +60,9 @@ class Sample:
 class NeighborSampler:
     """Draws some of each node's edges, uniformly or by weight.
 
-    Everything drawn is a function of the graph, the settings, the seed and, for each node, the node itself: not of the
-    other nodes in the batch, the machine or the number of threads. One sampler serves one thread at a time.
+    Everything drawn is a function of the graph, the settings, the seed and, for each node, the node itself (with times,
+    its place in the sample): not of the other nodes in the batch, the machine or the number of threads. One sampler
+    serves one thread at a time.
 
     Args:
         graph: on the CPU.
