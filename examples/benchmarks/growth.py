@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--edges", type=int, nargs="+", default=SIZES, help="directed edges of each graph")
     parser.add_argument("--peer-up-to", type=int, default=GOWALLA_EDGES, metavar="EDGES", help="largest size with PyG")
-    parser.add_argument("--repeats", type=int, default=3, help="timed calls, after one that is not timed")
+    parser.add_argument("--repeats", type=int, default=3, help="timed calls, each after one that is not timed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     options = parser.parse_args()
     sizes = sorted(options.edges)

@@ -68,7 +68,7 @@ def run_bench(
     Args:
         graph_folder: a graph folder whose interactions to use; None draws a power-law graph of Gowalla's proportions.
         edges: directed edges of the drawn graph, at least 100.
-        repeats: timed calls, after one that is not timed; the median counts.
+        repeats: timed calls, each after one that is not timed; the median counts.
         peer: False times ours alone. PyG's attention makes arrays of edges × width, too large for a large graph.
 
     Returns:

@@ -13,7 +13,7 @@ from torch.autograd import Function
 
 from graphrec.errors import UsageError
 from graphrec.sparse import CSR, spmm
-from graphrec.sparse.csr import check_range
+from graphrec.sparse.checks import check_range
 
 
 def propagate_mean(normalized: CSR, vectors: Tensor, layers: int, storage: torch.dtype | None = None) -> Tensor:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
-from graphrec.graph.hetero import INTERACTS, REVERSE
+from graphrec.graph.hetero import INTERACTS
 from graphrec.sampling.draw import Edges, Found, Removed, draw_hop, edges_between
 from graphrec.sparse import CSR
+from graphrec.sparse.checks import check_range
 
 ALL = -1  # a fan-out that takes every edge
 KNOWLEDGE = "knowledge"
@@ -130,7 +131,8 @@ class NeighborSampler:
             until: [S], with times only: each seed sees no edge that is younger.
 
         Raises:
-            UsageError: seeds that repeat or are out of range, or times without ``until`` or the other way round.
+            UsageError: seeds that repeat, seeds or removed pairs that are no nodes, or times without ``until`` or the
+                other way round.
         """
         nodes = self._checked(seeds, until)
         tree = np.arange(len(nodes)) if self._timed else np.empty(0, np.int64)
@@ -154,13 +156,14 @@ class NeighborSampler:
         return Sample(torch.from_numpy(nodes), tuple(hops), len(seeds), trees)
 
     def _checked(self, seeds: Tensor, until: Tensor | None) -> np.ndarray:
+        check_range("seeds", seeds, self.graph.num_nodes)
         nodes: np.ndarray = seeds.numpy().astype(np.int64)
-        if len(nodes) and not (nodes.min() >= 0 and nodes.max() < self.graph.num_nodes):
-            raise UsageError(f"seeds must lie in [0, {self.graph.num_nodes}), got {nodes.min()}..{nodes.max()}")
         if self._timed != (until is not None):
             raise UsageError("until needs a sampler with times, and a sampler with times needs until")
         if until is not None and until.shape != seeds.shape:
             raise UsageError(f"until must have shape {list(seeds.shape)}, got {list(until.shape)}")
+        if until is not None and bool(until.isnan().any()):
+            raise UsageError("until must be a time for every seed, got NaN")
         if not self._timed and len(np.unique(nodes)) < len(nodes):
             raise UsageError("seeds must be distinct", "use seeds.unique()")
         return nodes
@@ -170,7 +173,11 @@ class NeighborSampler:
         if pairs is None:
             nothing = np.empty(0, np.int64)
             return Removed(self._list_of, nothing, nothing), nothing
+        for nodes in pairs:
+            check_range("removed", nodes, self.graph.num_nodes)
         one, other = (nodes.numpy().astype(np.int64) for nodes in pairs)
+        if one.shape != other.shape:
+            raise UsageError(f"removed must be two tensors of one length, got {len(one)} and {len(other)}")
         row, col = np.concatenate([one, other]), np.concatenate([other, one])
         number = np.empty(edges_between(self._edges, row, col, False, np.empty(0, np.int64)), np.int64)
         edges_between(self._edges, row, col, True, number)
@@ -178,9 +185,9 @@ class NeighborSampler:
         node = np.searchsorted(self._edges.rowptr, number, side="right") - 1
         place = number if not self._timed else self._place[number]
         place = place[np.lexsort((place, node))]
-        nodes, begin = np.unique(node, return_index=True)
-        self._list_of[nodes] = np.arange(len(nodes), dtype=np.int32)
-        return Removed(self._list_of, np.append(begin, len(place)), place), nodes
+        with_removed, begin = np.unique(node, return_index=True)
+        self._list_of[with_removed] = np.arange(len(with_removed), dtype=np.int32)
+        return Removed(self._list_of, np.append(begin, len(place)), place), with_removed
 
     def _room(self, nodes: np.ndarray, tree: np.ndarray, fanout: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both arrays with place for all that a hop may add."""
@@ -202,7 +209,7 @@ def _groups(relations: Sequence[str], fanout: Fanout) -> tuple[np.ndarray, np.nd
     """The edge types at which each group begins, [G + 1], and each hop's fan-outs, [K, G]."""
     if not isinstance(fanout, Mapping):
         return np.array([0, len(relations)]), _counts([fanout])
-    known = [INTERACTS, KNOWLEDGE, *(name for name in relations[2:] if not name.startswith(REVERSE))]
+    known = [INTERACTS, KNOWLEDGE, *relations[2::2]]
     for name in fanout:
         if name not in known:
             hint = nearest(name, known) or f"there are {', '.join(known)}"
@@ -239,6 +246,8 @@ def _edges(csr: CSR, groups: np.ndarray, weight: Tensor | None, time: Tensor | N
             raise UsageError(f"{name} must have shape [{csr.num_edges}], got {list(given.shape)}")
     if weight is not None and not bool((weight.isfinite() & (weight >= 0)).all()):
         raise UsageError("every weight must be finite and >= 0")
+    if time is not None and bool(time.isnan().any()):
+        raise UsageError("every edge needs a time, got NaN")
     order, sorted_time = np.empty(0, np.int64), np.empty(0, np.float64)
     if time is not None:
         age = time.numpy().astype(np.float64)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphrec.errors import UsageError
+from graphrec.sparse.checks import check_range
 from graphrec.sparse.order import sorted_order
 
 
@@ -264,11 +265,3 @@ def _check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, device: torch.d
     _check(tensor.dtype == dtype, f"{name} must be {dtype}, got {tensor.dtype}")
     _check(tensor.dim() == 1, f"{name} must have one dimension, got shape {list(tensor.shape)}")
     _check(tensor.device == device, f"{name} is on {tensor.device}, rowptr on {device}")
-
-
-def check_range(name: str, numbers: Tensor, size: int) -> None:
-    """Integers in [0, size)."""
-    _check(not numbers.is_floating_point(), f"{name} must be integers, got {numbers.dtype}")
-    if len(numbers):
-        low, high = (int(bound) for bound in numbers.aminmax())
-        _check(low >= 0 and high < size, f"{name} must lie in [0, {size}), got {low}..{high}")

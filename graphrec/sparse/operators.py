@@ -20,7 +20,7 @@ Product = Callable[..., Tensor]
 
 
 def over_all(product: Product) -> Product:
-    """A product of whole matrices, float [N, W] from float [M, W], as one that takes all of ``spmm``'s arguments.
+    """``product(rowptr, col, value, x, dtype)`` of whole matrices as one that takes all of ``spmm``'s arguments.
 
     The vectors of chosen senders are laid out among zeros, and chosen rows are picked from the result.
     """
@@ -38,10 +38,10 @@ def over_all(product: Product) -> Product:
     ) -> Tensor:
         if senders is not None:
             x = x.new_zeros(num_cols, x.shape[1]).index_copy(0, senders, x)
-        out = product(rowptr, col, value, x).to(dtype)
+        out = product(rowptr, col, value, x, dtype)
         if rows is not None:
             out = out.index_select(0, rows)
-        return out if plus is None else out + plus.to(dtype)
+        return out if plus is None else out + plus
 
     return spmm
 

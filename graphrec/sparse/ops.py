@@ -12,10 +12,10 @@ from torch import Tensor
 
 from graphrec.errors import UsageError, nearest
 from graphrec.sparse import operators, reference, scatter, triton
-from graphrec.sparse.csr import CSR, check_range
+from graphrec.sparse.checks import check_alike, check_range, check_shape, check_terms
+from graphrec.sparse.csr import CSR
 from graphrec.sparse.terms import Terms
 
-SCORES = ("dot", "additive", "v2")
 BACKENDS = ("cpu", "cuda", "triton", "reference", "scatter")
 
 _TYPES = {
@@ -92,14 +92,14 @@ def spmm(
     >>> spmm(pair, torch.tensor([[2.0]]), rows=torch.tensor([0]), senders=torch.tensor([1]))
     tensor([[2.]])
     """
-    _check_shape("x", x, (csr.num_cols if senders is None else len(senders), None))
-    _check_alike(csr, x=x)
+    check_shape("x", x, (csr.num_cols if senders is None else len(senders), None))
+    check_alike(csr, x=x)
     wanted = x.dtype if dtype is None else dtype
     if wanted != x.dtype and torch.float64 in (wanted, x.dtype):
         raise UsageError(f"x is {x.dtype}, the result {wanted}; float64 goes with float64 alone")
     if plus is not None:
-        _check_shape("plus", plus, (csr.num_rows if rows is None else len(rows), x.shape[1]))
-        _check_alike(csr, plus=plus)
+        check_shape("plus", plus, (csr.num_rows if rows is None else len(rows), x.shape[1]))
+        check_alike(csr, plus=plus)
         if plus.dtype != wanted:
             raise UsageError(f"plus is {plus.dtype}; the result is {wanted}, and one float type is needed")
     for name, numbers, size in (("rows", rows, csr.num_rows), ("senders", senders, csr.num_cols)):
@@ -109,8 +109,8 @@ def spmm(
     if name in ("reference", "scatter"):
         product = reference.spmm if name == "reference" else scatter.spmm
 
-        def whole(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
-            return product(csr, x)
+        def whole(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, dtype: torch.dtype) -> Tensor:
+            return product(csr, x, dtype)
 
         graph = (csr.rowptr, csr.col, csr.value, csr.num_cols)
         return operators.over_all(whole)(*graph, x, plus, rows, senders, wanted)
@@ -171,9 +171,9 @@ def attend(
     (2.0, 2.0)
     """
     terms = Terms(vector, scale, relation_key, bias, relation_bias)
-    _check_terms(csr, query, key, score, terms)
-    _check_shape("value", value, (csr.num_cols, query.shape[1], None))
-    _check_alike(csr, query=query, value=value)
+    check_terms(csr, query, key, score, terms)
+    check_shape("value", value, (csr.num_cols, query.shape[1], None))
+    check_alike(csr, query=query, value=value)
     if not 0 <= dropout < 1:
         raise UsageError(f"dropout must be in [0, 1), got {dropout}")
     name = _pick(backend, query, "attend", on_gpu="triton")
@@ -212,8 +212,8 @@ def edge_attention(
         UsageError: as ``attend``, or an edge number out of range.
     """
     terms = Terms(vector, scale, relation_key, bias, relation_bias)
-    _check_terms(csr, query, key, score, terms)
-    _check_shape("lse", lse, query.shape[:2])
+    check_terms(csr, query, key, score, terms)
+    check_shape("lse", lse, query.shape[:2])
     if len(edges) and not (int(edges.min()) >= 0 and int(edges.max()) < csr.num_edges):
         raise UsageError(f"edges must lie in [0, {csr.num_edges})")
     row = torch.searchsorted(csr.rowptr, edges, right=True) - 1
@@ -231,7 +231,7 @@ def segment_sum(csr: CSR, x: Tensor) -> Tensor:
     >>> segment_sum(pair, torch.tensor([1.0, 2.0]))
     tensor([3., 0.])
     """
-    _check_shape("x", x, (csr.num_edges, *([None] * (x.dim() - 1))))
+    check_shape("x", x, (csr.num_edges, *([None] * (x.dim() - 1))))
     return reference.segment_sum(csr, x)
 
 
@@ -242,7 +242,7 @@ def segment_softmax(csr: CSR, score: Tensor) -> Tensor:
     >>> segment_softmax(pair, torch.zeros(2, 1)).flatten()
     tensor([0.5000, 0.5000])
     """
-    _check_shape("score", score, (csr.num_edges, None))
+    check_shape("score", score, (csr.num_edges, None))
     return (score - reference.segment_logsumexp(csr, score)[csr.row_index()]).exp()
 
 
@@ -270,53 +270,3 @@ def _known(name: str) -> str:
     if name not in BACKENDS:
         raise UsageError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}", nearest(name, BACKENDS))
     return name
-
-
-def _check_terms(csr: CSR, query: Tensor, key: Tensor, score: str, terms: Terms) -> None:
-    if score not in SCORES:
-        raise UsageError(f"unknown score {score!r}; there are {', '.join(SCORES)}", nearest(score, SCORES))
-    if (terms.vector is None) != (score == "dot"):
-        raise UsageError(f"score {score!r} {'takes no' if score == 'dot' else 'needs a'} vector")
-    if terms.scale is not None and score != "dot":
-        raise UsageError(f"score {score!r} takes no scale")
-    _check_shape("query", query, (csr.num_rows, None, None))
-    _, heads, width = query.shape
-    _check_shape("key", key, (csr.num_cols, heads, width))
-    shapes = {
-        "vector": (heads, width),
-        "scale": (heads,),
-        "relation_key": (None, heads, width),
-        "bias": (csr.num_cols, heads),
-        "relation_bias": (None, heads),
-    }
-    present = {name: tensor for name, tensor in terms._asdict().items() if tensor is not None}
-    for name, tensor in present.items():
-        _check_shape(name, tensor, shapes[name])
-    _check_alike(csr, query=query, key=key, **present)
-    for name in {"relation_key", "relation_bias"} & present.keys():
-        if csr.edge_type is None:
-            raise UsageError(f"{name} needs a graph with edge types")
-        if len(present[name]) < csr.num_types:
-            raise UsageError(f"{name} has {len(present[name])} relations, the graph {csr.num_types}")
-
-
-def _check_shape(name: str, tensor: Tensor, expected: tuple[int | None, ...]) -> None:
-    """None fits any size."""
-    fits = tensor.dim() == len(expected) and all(
-        wanted is None or size == wanted for size, wanted in zip(tensor.shape, expected, strict=True)
-    )
-    if not fits:
-        wanted = ", ".join("*" if size is None else str(size) for size in expected)
-        raise UsageError(f"{name} must have shape [{wanted}], got {list(tensor.shape)}")
-
-
-def _check_alike(csr: CSR, **tensors: Tensor) -> None:
-    """One floating type for all, on the graph's device."""
-    first = next(iter(tensors))
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or tensor.dtype != tensors[first].dtype:
-            raise UsageError(
-                f"{name} is {tensor.dtype}; {first} is {tensors[first].dtype}, and one float type is needed"
-            )
-        if tensor.device != csr.device:
-            raise UsageError(f"{name} is on {tensor.device}, the graph on {csr.device}")

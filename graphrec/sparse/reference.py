@@ -19,12 +19,12 @@ SLOPE = 0.2  # of the leaky ReLU, as in GAT (Veličković et al. 2018, §2.1)
 _MASK = 0xFFFFFFFF
 
 
-def spmm(csr: CSR, x: Tensor) -> Tensor:
-    """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i: float [N, W] from x float [M, W]."""
+def spmm(csr: CSR, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i: dtype [N, W] from x float [M, W]."""
     sent = x[csr.col.long()].to(torch.promote_types(x.dtype, torch.float32))
     if csr.value is not None:
         sent = sent * csr.value.to(sent.dtype)[:, None]
-    return segment_sum(csr, sent).to(x.dtype)
+    return segment_sum(csr, sent).to(dtype)
 
 
 def attend(

@@ -35,7 +35,7 @@ def torch_scatter() -> ModuleType:
         raise MissingExtraError("torch-scatter", "scatter") from None
 
 
-def spmm(csr: CSR, x: Tensor) -> Tensor:
+def spmm(csr: CSR, x: Tensor, dtype: torch.dtype) -> Tensor:
     """As ``reference.spmm``."""
     segment_csr = torch_scatter().segment_csr
 
@@ -43,7 +43,7 @@ def spmm(csr: CSR, x: Tensor) -> Tensor:
         sent = x[csr.col[edges].long()].to(torch.promote_types(x.dtype, torch.float32))
         if csr.value is not None:
             sent = sent * csr.value[edges].to(sent.dtype)[:, None]
-        return segment_csr(sent, _pointers(csr, block, edges), reduce="sum").to(x.dtype)
+        return segment_csr(sent, _pointers(csr, block, edges), reduce="sum").to(dtype)
 
     numbers = 2 * x.shape[1]  # of an edge: the gathered vector and the weighted one
     blocks = _row_blocks(csr, numbers * x.element_size())

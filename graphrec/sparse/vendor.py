@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 
-def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
-    """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i: float [N, W] from x float [M, W]."""
+def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i: dtype [N, W] from x float [M, W]."""
+    x = x.to(torch.promote_types(x.dtype, dtype))  # the library writes what it reads
     weight = x.new_ones(len(col)) if value is None else value.to(x.dtype)
     size = (len(rowptr) - 1, len(x))
-    return torch.sparse_csr_tensor(rowptr.to(col.dtype), col, weight, size, check_invariants=False) @ x
+    matrix = torch.sparse_csr_tensor(rowptr.to(col.dtype), col, weight, size, check_invariants=False)
+    return (matrix @ x).to(dtype)

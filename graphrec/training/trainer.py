@@ -157,9 +157,9 @@ class Trainer:
         device = self.model.graph.device
         losses = torch.zeros(len(self.batches), dtype=torch.float64, device=device)
         for step, batch in enumerate(self.batches.epoch(epoch)):
-            losses[step] = self.step(batch)
-            if device.type == "cpu":  # elsewhere a look would wait for the device
-                self._check_finite(losses, epoch)
+            loss = losses[step] = self.step(batch)
+            if device.type == "cpu" and not loss.isfinite():  # elsewhere a look would wait for the device
+                break
         self._check_finite(losses, epoch)
         return float(losses.mean())
 

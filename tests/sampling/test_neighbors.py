@@ -228,5 +228,18 @@ def test_seeds_weights_and_times_that_do_not_fit_are_refused() -> None:
         timed.sample(torch.tensor([0]), seed=0, until=torch.zeros(2))
     with pytest.raises(UsageError, match=rf"weight must have shape \[{edges}\], got \[1\]"):
         NeighborSampler(graph, [2], weight=torch.ones(1))
+    for removed, message in (
+        (([0], [6]), r"removed must lie in \[0, 6\)"),
+        (([0.0], [2.0]), "removed must be integers"),
+        (([0, 1], [2]), "two tensors of one length, got 2 and 1"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            sampler.sample(torch.tensor([0]), seed=0, removed=tuple(map(torch.tensor, removed)))
+    with pytest.raises(UsageError, match="seeds must be integers"):
+        sampler.sample(torch.tensor([0.0]), seed=0)
+    with pytest.raises(UsageError, match="until must be a time for every seed, got NaN"):
+        timed.sample(torch.tensor([0]), seed=0, until=torch.tensor([torch.nan]))
+    with pytest.raises(UsageError, match="every edge needs a time, got NaN"):
+        NeighborSampler(graph, [2], time=torch.full((edges,), torch.nan))
     with pytest.raises(UsageError, match="every weight must be finite and >= 0"):
         NeighborSampler(graph, [2], weight=torch.full((edges,), torch.nan))

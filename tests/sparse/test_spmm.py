@@ -8,6 +8,7 @@ from torch_geometric.nn import LGConv
 
 from graphrec.errors import UsageError
 from graphrec.sparse import CSR, spmm, symmetric_normalize
+from graphrec.sparse.cpu import memory
 from tests.sparse.graphs import BACKENDS, assert_close, five_nodes, generator, random_graph
 
 
@@ -203,3 +204,27 @@ def test_memory_of_results_is_used_again_once_nobody_holds_them() -> None:
     assert spmm(csr, x).data_ptr() != place  # the view still holds it
     del view
     assert spmm(csr, x).data_ptr() == place
+
+
+def test_results_of_about_one_size_share_memory() -> None:
+    csr, x = random_graph(9000, 9000, 100), torch.ones(9000, 64)
+    spmm(csr, x)
+    before = sum(map(len, memory._free.values()))
+    for rows in range(8000, 8200, 20):
+        assert spmm(csr, x, rows=torch.arange(rows)).shape == (rows, 64)
+    assert sum(map(len, memory._free.values())) <= before + 2
+
+
+def test_too_much_kept_memory_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST", 5 << 20)
+    csr, x = random_graph(9000, 9000, 100), torch.ones(9000, 64)
+    held = [spmm(csr, x) for _ in range(4)]
+    assert len(held) == 4
+    held.clear()
+    assert sum(size * len(arrays) for size, arrays in memory._free.items()) <= 5 << 20
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_result_is_not_rounded_to_the_type_of_what_is_read(backend: str) -> None:
+    csr, x = random_graph(90, 70, 2000), torch.randn(70, 8, generator=generator()).bfloat16()
+    assert_close(spmm(csr, x, dtype=torch.float32, backend=backend), spmm(csr, x.float(), backend="reference"))

@@ -131,6 +131,8 @@ def test_spmm_agrees_with_the_definition(device: str, width: int) -> None:
             out = triton.spmm(moved.rowptr, moved.col, moved.value, x.to(device, dtype))
             assert out.dtype == dtype
             assert_close(out, expected, TOLERANCE[dtype])
+        half = x.to(device, torch.bfloat16)
+        assert_close(triton.spmm(moved.rowptr, moved.col, moved.value, half, torch.float32), expected)
 
 
 @on_devices

@@ -1,7 +1,7 @@
-"""Memory of results that is used again: asking the system for it anew costs as much as a product's tenth.
+"""Memory of results that is used again, since asking the system for it anew costs time.
 
 The system hands out memory page by page and clears each one at its first touch. What a tensor made here leaves behind
-when it dies is kept for the next of its size.
+when it dies is kept for the next of about its size.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return torch.empty(shape, dtype=dtype)
+    step = 1 << (size.bit_length() - 4)  # an eighth more at most, so that batches of about one size share memory
+    room = -(-size // step) * step
     try:
-        memory = _free[size].pop()
+        memory = _free[room].pop()
     except IndexError:
-        memory = torch.empty(size, dtype=torch.uint8).numpy()  # torch's memory begins at a cache line, NumPy's does not
-    lent = memory[:]
+        memory = torch.empty(room, dtype=torch.uint8).numpy()  # torch's memory begins at a cache line, NumPy's does not
+    lent = memory[:size]
     weakref.finalize(lent, _take_back, memory).atexit = False
     return torch.from_numpy(lent).view(dtype).view(shape)
 
 
 def _take_back(memory: np.ndarray) -> None:
-    kept = _free[memory.nbytes]
-    if sum(size * len(arrays) for size, arrays in list(_free.items())) + memory.nbytes <= MOST:
-        kept.append(memory)
+    if sum(size * len(arrays) for size, arrays in list(_free.items())) + memory.nbytes > MOST:
+        _free.clear()  # what is wanted now is not what was wanted before
+    if memory.nbytes <= MOST:
+        _free[memory.nbytes].append(memory)

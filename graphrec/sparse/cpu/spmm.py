@@ -43,14 +43,14 @@ def spmm(
     value: Tensor | None,
     num_cols: int,
     x: Tensor,
-    plus: Tensor | None = None,
-    rows: Tensor | None = None,
-    senders: Tensor | None = None,
-    dtype: torch.dtype | None = None,
+    plus: Tensor | None,
+    rows: Tensor | None,
+    senders: Tensor | None,
+    dtype: torch.dtype,
 ) -> Tensor:
     """As ``graphrec.sparse.spmm``, from the graph's tensors, its number of columns and the type of the result."""
     num_rows = len(rowptr) - 1 if rows is None else len(rows)
-    out = empty((num_rows, x.shape[1]), x.dtype if dtype is None else dtype)
+    out = empty((num_rows, x.shape[1]), dtype)
     real = torch.float64 if x.dtype == torch.float64 else torch.float32
     weight = torch.empty(0, dtype=real) if value is None else value.to(real)
     start = x.new_empty(0, 0) if plus is None else plus

@@ -30,9 +30,9 @@ def num_blocks(rowptr: np.ndarray) -> int:
 
 
 def most_work(rowptr: np.ndarray) -> int:
-    """An upper bound of a block's edges + rows, and one more."""
-    share = (int(rowptr[-1]) + len(rowptr)) // num_blocks(rowptr)
-    return share + int(np.diff(rowptr).max(initial=0)) + 3
+    """More than a block's edges + rows: its share, and the row that ends beyond it."""
+    share = -(-(int(rowptr[-1]) + len(rowptr)) // num_blocks(rowptr))
+    return share + int(np.diff(rowptr).max(initial=0)) + 2
 
 
 def for_each_block(

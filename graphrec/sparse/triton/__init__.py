@@ -32,16 +32,17 @@ def available(device: torch.device) -> bool:
     return device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
+def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """out_i = Σ_e value_e x_j over the edges e = (i ← j) of row i; see ``graphrec.sparse.spmm``.
 
     Args:
         rowptr: int64 [N + 1]; col: int32 [E].
         value: float [E], or None, which counts as 1.
         x: float32 or bfloat16 [M, W].
+        dtype: of the result, float32 or bfloat16; None means x's.
 
     Returns:
-        [N, W] of x's type.
+        [N, W] of that type.
 
     Raises:
         UsageError: a type that the kernels do not take.
@@ -50,7 +51,7 @@ def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor
     from graphrec.sparse.triton import product
 
     with torch.cuda.device_of(x):
-        return product.spmm(rowptr, col, _contiguous(value), x.contiguous())
+        return product.spmm(rowptr, col, _contiguous(value), x.contiguous(), x.dtype if dtype is None else dtype)
 
 
 def attend(

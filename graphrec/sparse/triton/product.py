@@ -14,9 +14,9 @@ from graphrec.sparse.triton.blocks import gather, load_vectors, store_sums, take
 from graphrec.sparse.triton.pieces import WARPS, Pieces, pieces_of, tiling
 
 
-def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
+def spmm(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, dtype: torch.dtype) -> Tensor:
     """As ``graphrec.sparse.triton.spmm``."""
-    out = x.new_empty(len(rowptr) - 1, x.shape[1])
+    out = x.new_empty(len(rowptr) - 1, x.shape[1], dtype=dtype)
     sum_rows(pieces_of(rowptr), col, value, x.contiguous(), out)
     return out
 
