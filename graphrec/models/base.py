@@ -6,7 +6,7 @@ B users or items in a block, I items, U users, N nodes, W width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
 from graphrec.errors import UsageError
-from graphrec.graph import HeteroGraph
-from graphrec.losses import bpr_loss, l2_penalty, softmax_loss
+from graphrec.graph import Block, HeteroGraph
+from graphrec.losses import bpr_loss, l2_penalty, pool_bpr_loss, pool_softmax_loss, softmax_loss
 from graphrec.sampling import Batch, used_in_batch
 from graphrec.sparse import CSR
 
@@ -178,19 +178,85 @@ class EmbeddingModel(Model):
             float32 [K, n], averaged over heads; 0 for an edge that the model does not use.
         """
 
+    def receive(
+        self, layer: int, block: Block, sender: Tensor, receiver: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """What a block's receivers get in one layer. It makes a model fit for graphs larger than memory.
+
+        Args:
+            layer: from 1 to K.
+            block: edges of the model's graph, all or drawn ones.
+            sender: vectors of layer − 1 of the block's senders, float32 [m, W].
+            receiver: the same of its receivers, float32 [n, W].
+            generator: as in ``propagate``.
+
+        Returns:
+            Vectors of this layer, float32 [n, W]; with all edges what ``propagate`` has there, with drawn ones an
+            estimate of it.
+
+        Raises:
+            UsageError: the model runs on the whole graph alone.
+        """
+        raise UsageError(f"model {self.name} runs on the whole graph alone", "leave out --sampling neighbor")
+
+    def propagate_sample(
+        self, blocks: Sequence[Block], first: Tensor, num_seeds: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Final vectors of the seeds of a sample: the mean over layers 0..K, each layer on one block.
+
+        A node that has edges in the graph and none of them in a block keeps its own vector in that layer.
+
+        Args:
+            blocks: the K blocks of a sample, the one of layer 1 first; each's senders begin with its receivers, and
+                these with the seeds.
+            first: layer-0 vectors of the first block's senders, float32 [m, W].
+            num_seeds: how many of them are seeds, S.
+            generator: as in ``propagate``.
+
+        Returns:
+            float32 [S, W].
+        """
+        vectors, total = first, first[:num_seeds]
+        for layer, block in enumerate(blocks, start=1):
+            receiver = vectors[: block.csr.num_rows]
+            received = self.receive(layer, block, vectors, receiver, generator)
+            vectors = torch.where(block.left_alone()[:, None], receiver, received)
+            total = total + vectors[:num_seeds]
+        return total / (self.settings.layers + 1)
+
     def loss(self, batch: Batch) -> Tensor:
         """The training loss of one batch, a scalar with gradient."""
+        return self.batch_loss(batch, *self._vectors_of(self.batch_nodes(batch), batch.generator))
+
+    def batch_nodes(self, batch: Batch) -> Tensor:
+        """The nodes whose vectors a batch's loss needs, in the order that ``batch_loss`` takes them, int64 [n]."""
         parts = [batch.user, batch.positive + self.graph.num_users]
-        if self.settings.loss == "bpr":
+        if self.settings.loss == "bpr" or batch.pooled:
             parts.append(batch.negative + self.graph.num_users)
-        final, first = self._vectors_of(torch.cat(parts), batch.generator)
-        user, positive, *negative = final.split(len(batch))
-        if self.settings.loss == "bpr":
-            value = bpr_loss(user, positive, *negative)
-        else:
-            used = used_in_batch(self.graph.seen, batch.user, batch.positive)
-            value = softmax_loss(user, positive, used, self.settings.temperature)
-        return value + self.settings.l2 * l2_penalty(*first.split(len(batch)))
+        return torch.cat(parts)
+
+    def batch_loss(self, batch: Batch, final: Tensor, first: Tensor) -> Tensor:
+        """The loss of a batch from the vectors of its nodes.
+
+        Args:
+            batch: pairs and negatives.
+            final, first: final and layer-0 vectors of ``batch_nodes``, float32 [n, W].
+        """
+        user, positive, negative = final.tensor_split([len(batch), 2 * len(batch)])
+        value = self._ranking_loss(batch, user, positive, negative)
+        squares = first.tensor_split([len(batch), 2 * len(batch)])
+        return value + self.settings.l2 * l2_penalty(*(part for part in squares if len(part)))
+
+    def _ranking_loss(self, batch: Batch, user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        bpr, temperature, seen = self.settings.loss == "bpr", self.settings.temperature, self.graph.seen
+        if batch.pooled:
+            used = used_in_batch(seen, batch.user, batch.negative)
+            if bpr:
+                return pool_bpr_loss(user, positive, negative, used)
+            return pool_softmax_loss(user, positive, negative, used, temperature, batch.log_odds)
+        if bpr:
+            return bpr_loss(user, positive, negative)
+        return softmax_loss(user, positive, used_in_batch(seen, batch.user, batch.positive), temperature)
 
     def _vectors_of(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Final and layer-0 vectors of nodes that may come more than once, each float32 [n, W]."""

@@ -147,7 +147,7 @@ class Trainer:
                 loss=loss,
                 metric=metric,
                 seconds=time.perf_counter() - start,
-                pairs_per_second=len(self.batches.user) / trained,
+                pairs_per_second=self.batches.num_pairs / trained,
             )
         )
 

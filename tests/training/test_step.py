@@ -51,7 +51,7 @@ def test_replaying_trains_on_every_batch_like_running() -> None:
     (plain, _), (captured, step) = (trained(model, kind) for model, kind in zip(models, (Step, OnTheCpu), strict=True))
     assert plain == captured
     assert torch.equal(models[0].table, models[1].table)
-    pairs = len(Trainer(lightgcn(), CONFIG, seed=1).batches.user)
+    pairs = Trainer(lightgcn(), CONFIG, seed=1).batches.num_pairs
     assert pairs % CONFIG.batch_size > 0  # so that a smaller batch has been met
     assert step.replays == CONFIG.epochs * (pairs // CONFIG.batch_size) - CapturedStep.WARM_UP
 
