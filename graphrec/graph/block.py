@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -33,21 +34,25 @@ class Block:
     groups: Sequence[int] = ()
     counts: Tensor | None = None
 
-    def by_group(self) -> list[tuple[CSR, Tensor | None]]:
-        """Each group's edges, and how many edges of the graph each of a row's stands for, float32 [n].
+    @cached_property
+    def parts(self) -> list[tuple[CSR, Tensor | None]]:
+        """The edges of each group that has some, and how many edges of the graph each of a row's stands for.
 
-        A row without edges in a group gets 0 there; None where all edges are here and each stands for itself.
+        That number is float32 [n], 0 for a row without edges in the group, and None where all edges are here and each
+        stands for itself. Without any edge there is one part, which is empty.
         """
         if self.counts is None:
             return [(self.csr, None)]
-        if self.counts.shape[1] == 1:
-            parts = [self.csr]
-        else:
-            assert self.csr.edge_type is not None
-            bounds = torch.tensor(self.groups[1:-1], device=self.csr.device)
-            group = torch.bucketize(self.csr.edge_type, bounds, right=True)
-            parts = [self.csr.without_edges(group != number) for number in range(self.counts.shape[1])]
-        return [(part, _shares(part, count)) for part, count in zip(parts, self.counts.unbind(1), strict=True)]
+        found = [(part, _shares(part, count)) for part, count in zip(self._split(), self.counts.unbind(1), strict=True)]
+        return [(part, share) for part, share in found if part.num_edges] or found[:1]
+
+    def _split(self) -> list[CSR]:
+        if len(self.groups) <= 2:
+            return [self.csr]
+        assert self.csr.edge_type is not None
+        bounds = torch.tensor(self.groups[1:-1], device=self.csr.device)
+        group = torch.bucketize(self.csr.edge_type, bounds, right=True)
+        return [self.csr.without_edges(group != number) for number in range(len(self.groups) - 1)]
 
     def left_alone(self) -> Tensor:
         """bool [n], True for receivers that have edges in the graph and none here."""

@@ -20,6 +20,8 @@ from graphrec.losses import bpr_loss, l2_penalty, pool_bpr_loss, pool_softmax_lo
 from graphrec.sampling import Batch, used_in_batch
 from graphrec.sparse import CSR
 
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 @dataclass(frozen=True)
 class NoSettings:
@@ -95,6 +97,8 @@ class EmbeddingSettings:
         loss: ``bpr``, or ``softmax`` (in-batch sampled softmax on cosines).
         temperature: τ > 0 of the softmax loss.
         l2: weight ≥ 0 of the squared layer-0 vectors of a batch.
+        storage: ``float32``, or ``bfloat16`` to keep the layer-0 vectors in half the bytes where neighbours are
+            sampled; what is computed from them is float32 either way.
     """
 
     width: int = 64
@@ -102,6 +106,7 @@ class EmbeddingSettings:
     loss: str = "bpr"
     temperature: float = 0.15
     l2: float = 3e-3
+    storage: str = "float32"
 
     def __post_init__(self) -> None:
         check_setting("width", self.width, self.width >= 1, ">= 1")
@@ -109,6 +114,7 @@ class EmbeddingSettings:
         check_setting("loss", self.loss, self.loss in ("softmax", "bpr"), "softmax or bpr")
         check_setting("temperature", self.temperature, self.temperature > 0, "> 0")
         check_setting("l2", self.l2, self.l2 >= 0, ">= 0")
+        check_setting("storage", self.storage, self.storage in TYPES, " or ".join(TYPES))
 
 
 def check_setting(field: str, value: object, valid: bool, rule: str) -> None:
@@ -129,19 +135,24 @@ class EmbeddingModel(Model):
     What scoring needs is computed once between ``eval()`` and the next ``train()`` and kept.
 
     Attributes:
-        table: layer-0 vectors of all nodes of ``graph``, float32 [N, W].
+        table: layer-0 vectors of all nodes of ``graph``, float32 or as ``storage`` says, [N, W].
     """
 
     Settings: ClassVar[type] = EmbeddingSettings
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
-        self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width))
+        self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width, dtype=TYPES[settings.storage]))
         self._kept: dict[str, Any] = {}
 
     def reset(self, generator: torch.Generator) -> None:
         """Draw the layer-0 vectors from N(0, 0.1²), as LightGCN's code does."""
         nn.init.normal_(self.table, std=0.1, generator=generator)
+
+    @property
+    def first(self) -> Tensor:
+        """Layer-0 vectors of all nodes, float32 [N, W]."""
+        return self.table.float()
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """The optimiser's parameter groups."""
@@ -161,7 +172,7 @@ class EmbeddingModel(Model):
         Returns:
             Both float32 [n, W].
         """
-        return embedding(rows, self.propagate(generator)), embedding(rows, self.table)
+        return embedding(rows, self.propagate(generator)), embedding(rows, self.first)
 
     @abstractmethod
     def fold_in_vectors(self, history: CSR) -> Tensor:
@@ -261,7 +272,7 @@ class EmbeddingModel(Model):
     def _vectors_of(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Final and layer-0 vectors of nodes that may come more than once, each float32 [n, W]."""
         if nodes.device.type == "cuda":  # how many differ would have to be waited for, and no CUDA graph can
-            return embedding(nodes, self.propagate(generator)), embedding(nodes, self.table)
+            return embedding(nodes, self.propagate(generator)), embedding(nodes, self.first)
         rows, place = nodes.unique(return_inverse=True)
         final, first = self.propagate_to(rows, generator)
         return embedding(place, final), embedding(place, first)

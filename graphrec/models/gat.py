@@ -93,13 +93,13 @@ class GAT(EmbeddingModel):
         return super().batch_loss(batch, final, first) + self.settings.attention_l2 * squares.sum()
 
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
-        total: Tensor = self.table
+        total = self.first
         for vectors, _ in self._layers(generator):
             total = total + vectors
         return total / (self.settings.layers + 1)
 
     def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        first = embedding(rows, self.table)
+        first = embedding(rows, self.first)
         *between, total = [vectors for vectors, _ in self._layers(generator, rows)]
         for vectors in between:
             total = total + embedding(rows, vectors)
@@ -112,20 +112,21 @@ class GAT(EmbeddingModel):
         parts = self._attend(layer, block, sender, receiver, generator)
         if len(parts) == 1:  # every edge stands for as many, which the softmax does not notice
             return parts[0][0]
-        shares = [share for _, share in block.by_group() if share is not None]
-        return merge_groups(*zip(*parts, strict=True), shares)
+        shares = [share for _, share in block.parts if share is not None]
+        received, lse = zip(*parts, strict=True)
+        return merge_groups(received, lse, shares)
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """A new user's layer 0 is zero; in layer k it attends over its items' vectors of layer k−1, which stay."""
         first, last = self.graph.num_users, self.graph.num_users + self.graph.num_items
-        sent = self.keep("sent", lambda: [self.table, *(vectors for vectors, _ in self._layers())])
+        sent = self.keep("sent", lambda: [self.first, *(vectors for vectors, _ in self._layers())])
         weighted = normalized_history(history, self.graph.adjacency.degree[first:last])
         assert weighted.value is not None
         row_scale = segment_sum(weighted, weighted.value)
         typed = replace(
             history, edge_type=torch.full_like(history.col, self.graph.relations.index("rev_interacts")), value=None
         )
-        vectors = total = self.table.new_zeros(history.num_rows, self.settings.width)
+        vectors = total = self.first.new_zeros(history.num_rows, self.settings.width)
         for layer, sender in zip(self._attention(), sent, strict=False):
             vectors, _ = layer(
                 typed, vectors, sender[first:last], row_scale=row_scale, log_degree=self.log_degree[first:last]
@@ -138,7 +139,7 @@ class GAT(EmbeddingModel):
         layers = self.keep("layers", lambda: list(self._layers()))
         adjacency = self.graph.adjacency
         receiver_scale = self.row_scale[adjacency.row_index()[edges]]
-        vectors: Tensor = self.table
+        vectors = self.first
         weights = []
         for layer, (received, lse) in zip(self._attention(), layers, strict=True):
             terms = layer.scores_from(vectors, vectors, self.log_degree)
@@ -156,7 +157,7 @@ class GAT(EmbeddingModel):
 
         With ``rows`` the last layer has those nodes alone, [n, W] and [n, H].
         """
-        vectors: Tensor = self.table
+        vectors = self.first
         whole = Block(self.graph.adjacency, ALL, ALL)
         for number in range(1, self.settings.layers + 1):
             block, receiver = whole, vectors
@@ -186,7 +187,7 @@ class GAT(EmbeddingModel):
                 dropout=dropout,
                 seed=seed,
             )
-            for csr, _ in block.by_group()
+            for csr, _ in block.parts
         ]
 
 

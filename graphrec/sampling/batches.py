@@ -106,11 +106,13 @@ class BatchSampler:
         return Batch(user, item, negative, generator, True, log_odds)
 
     def _pool(self, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Distinct items of a draw with replacement are not asked for: an item that comes twice counts twice."""
-        options = {"generator": generator, "device": self.seen.device}
-        if self.pool_by == "uniform":
-            return torch.randint(self.seen.num_cols, (self.pool,), **options), None
-        item = self.seen.col[torch.randint(self.seen.num_edges, (self.pool,), **options)].long()
+        """Items drawn with replacement, one that comes twice counting twice, and their log odds."""
+        uniform = self.pool_by == "uniform"
+        size = self.seen.num_cols if uniform else self.seen.num_edges
+        drawn = torch.randint(size, (self.pool,), generator=generator, device=self.seen.device)
+        if uniform:
+            return drawn, None
+        item = self.seen.col[drawn].long()
         return item, self._log_odds[item]
 
     @cached_property

@@ -15,16 +15,10 @@ from graphrec.config import TrainingConfig
 from graphrec.errors import RunError, TrainingError
 from graphrec.evaluation import evaluate
 from graphrec.models import EmbeddingModel
-from graphrec.sampling import BatchSampler, generator_for
+from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training.checkpoint import (
-    State,
-    load_checkpoint,
-    optimizer_state,
-    restore_optimizer,
-    save_checkpoint,
-)
-from graphrec.training.step import make_step
+from graphrec.training.checkpoint import State, load_checkpoint, save_checkpoint
+from graphrec.training.steps import make_batches, make_step
 
 METRIC = "recall@20"
 
@@ -97,12 +91,9 @@ class Trainer:
         self.select = select
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
-        self.batches = BatchSampler(model.graph.seen, config.batch_size, seed)
         model.reset(generator_for(seed, device=model.graph.device))
-        self.optimizer = torch.optim.Adam(
-            model.parameter_groups(config.learning_rate), fused=True, capturable=model.graph.device.type == "cuda"
-        )
-        self.step = make_step(model, self.optimizer, config.batch_size)
+        self.batches = make_batches(model, config, seed)
+        self.step = make_step(model, config, self.batches)
         self.progress = Progress([])
         self.best: State = {}
 
@@ -156,7 +147,7 @@ class Trainer:
         self.model.train()
         device = self.model.graph.device
         losses = torch.zeros(len(self.batches), dtype=torch.float64, device=device)
-        for step, batch in enumerate(self.batches.epoch(epoch)):
+        for step, batch in enumerate(self.step.epoch(self.batches, epoch)):
             loss = losses[step] = self.step(batch)
             if device.type == "cpu" and not loss.isfinite():  # elsewhere a look would wait for the device
                 break
@@ -189,7 +180,7 @@ class Trainer:
     def _save(self, path: Path) -> None:
         tensors = {
             "model": self.model.state_dict(),
-            "optimizer": optimizer_state(self.optimizer),
+            "optimizer": self.step.state(),
             "best": self.best,
         }
         record: dict[str, Any] = {
@@ -203,7 +194,7 @@ class Trainer:
         tensors, record = load_checkpoint(path, self.model.graph.device)
         try:
             self.model.load_state_dict(tensors["model"])
-            restore_optimizer(self.optimizer, tensors["optimizer"])
+            self.step.restore(tensors["optimizer"])
             self.best = tensors["best"]
             history = [Epoch(**row) for row in record["history"]]
             self.progress = Progress(history, record["best_epoch"], record["best_metric"])
