@@ -43,7 +43,9 @@ class Block:
         """
         if self.counts is None:
             return [(self.csr, None)]
-        found = [(part, _shares(part, count)) for part, count in zip(self._split(), self.counts.unbind(1), strict=True)]
+        found: list[tuple[CSR, Tensor | None]] = [
+            (part, _shares(part, count)) for part, count in zip(self._split(), self.counts.unbind(1), strict=True)
+        ]
         return [(part, share) for part, share in found if part.num_edges] or found[:1]
 
     def _split(self) -> list[CSR]:

@@ -263,9 +263,8 @@ def scale_edges(csr: CSR, row_scale: Tensor, col_scale: Tensor) -> CSR:
     """
     value = torch.empty(csr.num_edges, device=csr.device)
     starts = torch.arange(0, csr.num_edges, _EDGES_AT_ONCE, device=csr.device)
-    bounds = torch.searchsorted(csr.rowptr, starts, right=True) - 1  # rows whole, so a hub makes its chunk longer
-    bounds = [0, *bounds[1:].unique().tolist(), csr.num_rows]
-    for first, last in itertools.pairwise(bounds):
+    inner = (torch.searchsorted(csr.rowptr, starts[1:], right=True) - 1).unique()  # whole rows, so a hub's is longer
+    for first, last in itertools.pairwise([0, *inner.tolist(), csr.num_rows]):
         begin, end = int(csr.rowptr[first]), int(csr.rowptr[last])
         rows = row_scale[first:last].repeat_interleave(csr.degree[first:last], output_size=end - begin)
         value[begin:end] = rows * col_scale[csr.col[begin:end]]
