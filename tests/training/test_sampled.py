@@ -108,8 +108,8 @@ def test_a_step_changes_the_sample_s_rows_alone() -> None:
     prepared = next(trainer.step.epoch(trainer.batches, 1))
     trainer.step(prepared)
     changed = (model.table != before).any(dim=1).nonzero()[:, 0]
-    assert changed.tolist() == prepared.nodes.sort().values.tolist()
-    assert len(changed) < model.graph.num_nodes
+    assert 0 < len(changed) <= len(prepared.nodes) < model.graph.num_nodes
+    assert set(changed.tolist()) <= set(prepared.nodes.tolist())
 
 
 def test_no_pair_to_predict_is_an_edge_of_its_sample() -> None:
