@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphrec.cli import options as o
 from graphrec.cli.console import flat, say, say_next, shown
 from graphrec.cli.errors import Interrupted
-from graphrec.cli.options import split_names
 from graphrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,11 +50,26 @@ def train(
     learning_rate: Annotated[float | None, _training("Of Adam.")] = None,
     patience: Annotated[int | None, _training("Evaluations without a better one before stopping; 0: never.")] = None,
     eval_every: Annotated[int | None, _training("Epochs between evaluations on the select rows.")] = None,
+    sampling: Annotated[
+        str | None, _training("full, or neighbor: propagate over a sample of each batch's neighbourhood.")
+    ] = None,
+    fanout: Annotated[
+        list[str] | None,
+        _training("Edges drawn of a node in each hop: 15,10, or interacts=15,10 and knowledge=5,5; repeatable."),
+    ] = None,
+    pool: Annotated[int | None, _training("Negatives that a batch shares.")] = None,
+    pool_by: Annotated[str | None, _training("How they are drawn: uniform or popularity.")] = None,
+    optimizer: Annotated[
+        str | None, _training("adam, or adagrad with less state where neighbours are sampled.")
+    ] = None,
     width: Annotated[int | None, _setting("Of a node's vector.")] = None,
     layers: Annotated[int | None, _setting("Of propagation.")] = None,
     loss: Annotated[str | None, _setting("softmax or bpr.")] = None,
     temperature: Annotated[float | None, _setting("Of the softmax loss.")] = None,
     l2: Annotated[float | None, _setting("Weight of the squared layer-0 vectors.")] = None,
+    storage: Annotated[
+        str | None, _setting("float32, or bfloat16 for the learned vectors where neighbours are sampled.")
+    ] = None,
     precision: Annotated[str | None, _setting("float32, or bfloat16 between the layers while training.")] = None,
     heads: Annotated[int | None, _setting("Of attention; a divisor of the width.")] = None,
     attention_dropout: Annotated[float | None, _setting("Share of edges left out of a sum.")] = None,
@@ -73,7 +88,9 @@ def train(
     """Train a model on a graph folder and write a run folder."""
     options = {name: value for name, value in ctx.params.items() if name not in OWN and value is not None}
     if "views" in options:
-        options["views"] = tuple(split_names(options["views"], "--views"))
+        options["views"] = tuple(o.split_names(options["views"], "--views"))
+    if "fanout" in options:
+        options["fanout"] = o.fanout_of(options["fanout"])
     if resume:
         _resume(out, graph, config, options)
     elif graph is None:

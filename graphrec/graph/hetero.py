@@ -106,6 +106,8 @@ class HeteroGraph:
         stop = int(used.rowptr[self.num_users])
         assert used.edge_type is not None
         is_interaction = used.edge_type[:stop] == 1
+        if bool(is_interaction.all()):
+            return CSR(used.rowptr[: self.num_users + 1], used.col[:stop] - self.num_users, self.num_items)
         before = torch.nn.functional.pad(is_interaction.cumsum(0), (1, 0))
         rowptr = before[used.rowptr[: self.num_users + 1]]
         return CSR(rowptr, used.col[:stop][is_interaction] - self.num_users, self.num_items)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from graphrec.errors import UsageError
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
+from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training.stacking import FusionReport, fit_fusion
+from graphrec.training.stacking import FusionReport, fit_fusion, keep_rows
 from graphrec.training.trainer import Epoch, Progress, Trainer
 
+MAX_JUDGES = 30_000  # ranking everybody in a large data set would take longer than training
 TRAIN_PARTS = (Part.FIT, Part.SELECT, Part.BLEND)
 
 
@@ -76,7 +79,7 @@ def fit_model(
     fusion = None
     if isinstance(model, Fused):
         fusion = fit_fusion(model, part_csr(dataset, Part.BLEND, device), seed=config.seed)
-    select = part_csr(dataset, Part.SELECT, device)
+    select = phases.select
     valid = evaluate(model.score_block, train=model.graph.seen, test=select).metrics if select.num_edges else {}
     if config.refit:
         refitted = phases.fit("refit", TRAIN_PARTS, chosen)
@@ -111,7 +114,7 @@ class _Phases:
 
     def _train(self, phase: str, name: str, view: EmbeddingModel, epochs: int | None) -> None:
         training: TrainingConfig = self.config.training
-        select = part_csr(self.dataset, Part.SELECT, self.device)
+        select = self.select
         if epochs is not None:
             training = training.model_copy(update={"epochs": epochs, "patience": 0})
         trainer = Trainer(
@@ -125,6 +128,16 @@ class _Phases:
         )
         self.progress[name] = trainer.run()
         self.history += self.progress[name].history
+
+    @cached_property
+    def select(self) -> CSR:
+        """The select rows; those of ``MAX_JUDGES`` users where more have some."""
+        rows = part_csr(self.dataset, Part.SELECT)
+        users = (rows.degree > 0).nonzero()[:, 0]
+        if len(users) > MAX_JUDGES:
+            users = users[torch.randperm(len(users), generator=generator_for(self.config.seed))[:MAX_JUDGES]]
+            rows = keep_rows(rows, users)
+        return rows.to(self.device)
 
     def frame(self) -> pd.DataFrame:
         fields = [field.name for field in dataclasses.fields(Epoch)]
