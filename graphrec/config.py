@@ -77,6 +77,7 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     refit: bool = Field(False, description="train once more on all train rows, for the epochs chosen on select")
+    warm_start: str = Field("", description="a finished run whose vectors training starts from; empty: from none")
     training: TrainingConfig = TrainingConfig()
     models: dict[str, Any] = Field(default_factory=dict)
 

@@ -43,6 +43,9 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    warm_start: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Start from the vectors of a finished run, by id.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
     refit: Annotated[bool | None, _training("Train once more on all train rows, for the epochs chosen.")] = None,
     epochs: Annotated[int | None, _training("Passes over the training pairs, at most.")] = None,
@@ -89,6 +92,8 @@ def train(
     options = {name: value for name, value in ctx.params.items() if name not in OWN and value is not None}
     if "views" in options:
         options["views"] = tuple(o.split_names(options["views"], "--views"))
+    if "warm_start" in options:
+        options["warm_start"] = str(options["warm_start"].resolve())
     if "fanout" in options:
         options["fanout"] = o.fanout_of(options["fanout"])
     if resume:
@@ -104,11 +109,12 @@ def _start(out: Path, graph: Path, file: Path | None, options: Mapping[str, Any]
     config = _configuration(file, options)
 
     from graphrec.data import Dataset
-    from graphrec.runs import start_run
+    from graphrec.runs import start_of, start_run
     from graphrec.training import checked_device
 
     checked_device(config.device)
     dataset = Dataset.load(graph)
+    start_of(config)  # a run that cannot be started from is refused before anything is written
     start_run(out, dataset, config)
     _fit(out, dataset, config)
 
@@ -172,11 +178,12 @@ def _fit(out: Path, dataset: Dataset, config: RunConfig) -> None:
 def _trained(out: Path, dataset: Dataset, config: RunConfig) -> Run:
     """Train from wherever the checkpoints are, and finish the run folder."""
     from graphrec.cli.progress import following
-    from graphrec.runs import CHECKPOINTS, Run, finish_run
+    from graphrec.runs import CHECKPOINTS, Run, finish_run, start_of
     from graphrec.training import fit_model
 
+    start = start_of(config)
     with following() as on_epoch:
-        fitted = fit_model(dataset, config, checkpoints=out / CHECKPOINTS, on_epoch=on_epoch)
+        fitted = fit_model(dataset, config, start=start, checkpoints=out / CHECKPOINTS, on_epoch=on_epoch)
     run = Run.from_fitted(dataset, config, fitted)
     finish_run(out, run)
     return run

@@ -149,6 +149,9 @@ class EmbeddingModel(Model):
         """Draw the layer-0 vectors from N(0, 0.1²), as LightGCN's code does."""
         nn.init.normal_(self.table, std=0.1, generator=generator)
 
+    def take_shared(self, other: Self) -> None:
+        """Take over the parameters that belong to no node from the same model on another graph."""
+
     @property
     def first(self) -> Tensor:
         """Layer-0 vectors of all nodes, float32 [N, W]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,20 @@ class GAT(EmbeddingModel):
             {"params": [self.table], "lr": learning_rate},
             {"params": attention, "lr": learning_rate * ATTENTION_RATE},
         ]
+
+    @torch.no_grad()
+    def take_shared(self, other: Self) -> None:
+        """Attention, relation by relation of the same name; a relation that ``other`` did not know starts at 0."""
+        known = {name: number for number, name in enumerate(other.graph.relations)}
+        pairs = [(number, known[name]) for number, name in enumerate(self.graph.relations) if name in known]
+        now, before = (torch.tensor(numbers) for numbers in zip(*pairs, strict=True))
+        for mine, theirs in zip(self._attention(), other._attention(), strict=True):
+            mine.scale.copy_(theirs.scale)
+            for relations, earlier in (
+                (mine.relation_key, theirs.relation_key),
+                (mine.relation_bias, theirs.relation_bias),
+            ):
+                relations.zero_()[now] = earlier[before]
 
     def batch_loss(self, batch: Batch, final: Tensor, first: Tensor) -> Tensor:
         squares = torch.stack([parameter.square().sum() for parameter in self.attention.parameters()])
