@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,10 @@ class Trainer:
         """Whether this epoch's weights are to be kept: better than all judged ones, or nothing has been judged yet."""
         return self.progress.best_metric < 0 if metric is None else metric > self.progress.best_metric
 
+    @cached_property
+    def graph_digest(self) -> str:
+        return self.model.graph.digest()
+
     def _save(self, path: Path) -> None:
         tensors = {
             "model": self.model.state_dict(),
@@ -187,11 +192,14 @@ class Trainer:
             "history": [asdict(row) for row in self.progress.history],
             "best_epoch": self.progress.best_epoch,
             "best_metric": self.progress.best_metric,
+            "graph": self.graph_digest,
         }
         save_checkpoint(path, tensors, record)
 
     def _restore(self, path: Path) -> None:
         tensors, record = load_checkpoint(path, self.model.graph.device)
+        if record.get("graph") != self.graph_digest:
+            raise RunError(f"{path} was written on another graph than this run's", "remove it to train from the start")
         try:
             self.model.load_state_dict(tensors["model"])
             self.step.restore(tensors["optimizer"])
