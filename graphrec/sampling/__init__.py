@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from graphrec.sampling.batches import Batch, BatchSampler, generator_for
+from graphrec.sampling.fanouts import ALL
 from graphrec.sampling.negatives import NegativeSampler, used_in_batch
-from graphrec.sampling.neighbors import ALL, Hop, NeighborSampler, Sample
+from graphrec.sampling.neighbors import Hop, NeighborSampler, Sample
 
 __all__ = [
     "ALL",
