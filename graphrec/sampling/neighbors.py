@@ -93,8 +93,8 @@ class NeighborSampler:
         time: Tensor | None = None,
     ) -> None:
         self.graph = graph
-        groups, self.fanouts = groups_of(graph.relations, fanout)
-        edges, plan = edges_of(graph.adjacency, groups, weight, time), Plan(groups, self.fanouts, replace)
+        self.groups, self.fanouts = groups_of(graph.relations, fanout)
+        edges, plan = edges_of(graph.adjacency, self.groups, weight, time), Plan(self.groups, self.fanouts, replace)
         self._timed = time is not None
         self._drawing: Drawing = (NumbaDrawing if graph.device.type == "cpu" else TorchDrawing)(edges, plan)
 
