@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from graphrec.sampling.batches import POOLS, Batch, BatchSampler, generator_for
 from graphrec.sampling.blocks import blocks_of
+from graphrec.sampling.fanouts import ALL, Fanout
 from graphrec.sampling.negatives import NegativeSampler, used_in_batch
-from graphrec.sampling.neighbors import ALL, Fanout, Hop, NeighborSampler, Sample
+from graphrec.sampling.neighbors import Hop, NeighborSampler, Sample
 
 __all__ = [
     "ALL",

@@ -5,8 +5,6 @@ G groups of edge types, K hops.
 
 from __future__ import annotations
 
-import numba
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,17 +38,10 @@ def _counts(sampler: NeighborSampler, nodes: Tensor) -> Tensor:
     adjacency = sampler.graph.adjacency
     if len(sampler.groups) == 2:
         return adjacency.degree[nodes][:, None]
-    assert adjacency.edge_type is not None
-    counts = np.empty((len(nodes), len(sampler.groups) - 1), np.int64)
-    edges = adjacency.rowptr.numpy(), adjacency.edge_type.numpy()
-    _count_groups(*edges, sampler.groups, nodes.numpy(), counts)
-    return torch.from_numpy(counts)
-
-
-@numba.njit(nogil=True, cache=True)
-def _count_groups(rowptr, edge_type, groups, nodes, counts):  # type: ignore[no-untyped-def]
-    for place, node in enumerate(nodes):
-        kinds = edge_type[rowptr[node] : rowptr[node + 1]]
-        for group in range(counts.shape[1]):
-            begin, end = np.searchsorted(kinds, groups[group]), np.searchsorted(kinds, groups[group + 1])
-            counts[place, group] = end - begin
+    counts = torch.zeros(len(nodes), len(sampler.groups) - 1, dtype=torch.int64, device=nodes.device)
+    own = adjacency.take_rows(nodes)
+    assert own.edge_type is not None
+    bounds = torch.as_tensor(sampler.groups[1:-1], device=nodes.device)
+    group = torch.bucketize(own.edge_type, bounds, right=True)
+    counts.view(-1).index_add_(0, own.row_index() * counts.shape[1] + group, torch.ones_like(group))
+    return counts
