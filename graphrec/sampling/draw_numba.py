@@ -40,6 +40,12 @@ class NumbaDrawing:
             hops.append((torch.from_numpy(rowptr), torch.from_numpy(col), torch.from_numpy(edge)))
         return Drawn(torch.from_numpy(nodes), None if tree is None else torch.from_numpy(tree), hops)
 
+    def counts(self, nodes: Tensor) -> Tensor:
+        """As ``Drawing`` says."""
+        begin, end = np.empty((2, len(nodes) * self.plan.fanouts.shape[1]), np.int64)
+        find_ranges(self.edges, self.plan.groups, nodes.numpy(), nodes.numpy(), np.empty(0), begin, end)
+        return torch.from_numpy(end - begin).view(len(nodes), -1)
+
     def _draw_hop(
         self, hop: int, seed: int, nodes: np.ndarray, tree: np.ndarray | None, limit: np.ndarray, removed: Removed
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -81,6 +81,11 @@ class TorchDrawing:
             hops.append((rowptr, col.int(), edge))
         return Drawn(nodes, tree, hops)
 
+    def counts(self, nodes: Tensor) -> Tensor:
+        """As ``Drawing`` says."""
+        begin, end = self._ranges(nodes)
+        return (end - begin).view(len(nodes), -1)
+
     def _slots(self, nodes: Tensor) -> Tensor:
         """Each graph node's place in the sample, int64 [N], beyond all places where there is none."""
         slot = torch.full((len(self.edges.rowptr) - 1,), torch.iinfo(torch.int64).max, device=self.device)
@@ -93,12 +98,7 @@ class TorchDrawing:
         num_groups = self.fanouts.shape[1]
         names = nodes if tree is None else torch.arange(len(nodes), device=self.device)
         group = torch.arange(num_groups, device=self.device)
-        begin, end = (self.edges.rowptr[nodes + more].repeat_interleave(num_groups) for more in (0, 1))
-        if num_groups > 1:
-            begin, end = (
-                self._bound(self.edges.edge_type, begin, end, bounds.repeat(len(nodes)))
-                for bounds in (self.groups[:-1], self.groups[1:])
-            )
+        begin, end = self._ranges(nodes)
         if limit is not None and tree is not None:
             until = limit[tree].repeat_interleave(num_groups)
             end = self._bound(self.edges.time, begin, end, until, right=True)
@@ -108,6 +108,18 @@ class TorchDrawing:
         whole = fanout < 0 if self.replace else (fanout < 0) | (left <= fanout)
         stream = stream_of(seed, names[:, None], hop, group).flatten()
         return Cells(begin, end, first, last, left, fanout, whole, stream)
+
+    def _ranges(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Where each node's edges of each group begin and end, int64 [n × G]."""
+        num_groups = self.fanouts.shape[1]
+        begin, end = (self.edges.rowptr[nodes + more].repeat_interleave(num_groups) for more in (0, 1))
+        if num_groups == 1:
+            return begin, end
+        first, last = (
+            self._bound(self.edges.edge_type, begin, end, bounds.repeat(len(nodes)))
+            for bounds in (self.groups[:-1], self.groups[1:])
+        )
+        return first, last
 
     def _draw_hop(self, cells: Cells, most: int, gone: Tensor) -> tuple[Tensor, Tensor]:
         """Row pointers, int64 [n + 1], and numbers of the edges drawn, int64 [m]."""

@@ -131,6 +131,10 @@ class NeighborSampler:
         hops = (self._hop(*hop, num_cols) for hop, num_cols in zip(drawn.hops, ends, strict=True))
         return Sample(drawn.nodes, tuple(hops), len(nodes), drawn.tree)
 
+    def counts(self, nodes: Tensor) -> Tensor:
+        """How many edges nodes have in the graph, by group of edge types, int64 [n, G]; ``nodes`` is int64 [n]."""
+        return self._drawing.counts(nodes)
+
     def _checked_seeds(self, seeds: Tensor, until: Tensor | None) -> tuple[Tensor, Tensor | None]:
         check_range("seeds", seeds, self.graph.num_nodes)
         if self._timed != (until is not None):

@@ -52,6 +52,10 @@ class Drawing(Protocol):
         """Draw around ``seeds``, int64 [S]; ``limit`` is float64 [S] or None, the rest as in ``NeighborSampler``."""
         ...
 
+    def counts(self, nodes: Tensor) -> Tensor:
+        """The edges of each group that nodes have in the graph, int64 [n, G]; ``nodes`` is int64 [n]."""
+        ...
+
 
 def edges_of(csr: CSR, groups: np.ndarray, weight: Tensor | None, time: Tensor | None) -> Edges:
     """The edges as tensors where the graph is, with their order by age and added weights, which are made on the CPU.

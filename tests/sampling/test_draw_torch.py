@@ -161,3 +161,16 @@ def test_a_gpu_draws_the_same(fanout: Any, weighted: bool, timed: bool) -> None:
     there = NeighborSampler(WORLD.to("cuda"), fanout, **edges).sample(seeds, seed=1, **options)
     assert there.nodes.is_cuda and there.hops[0].csr.device.type == "cuda"
     check_equal(NeighborSampler(WORLD, fanout, **edges).sample(seeds, seed=1, **options), there)
+
+
+@pytest.mark.parametrize("fanout", [[2, 2], KINDS])
+def test_edges_of_each_group_are_counted(fanout: Any) -> None:
+    nodes = torch.arange(WORLD.num_nodes).flip(0)
+    groups, _ = groups_of(WORLD.relations, fanout)
+    kinds, degree = WORLD.adjacency.edge_type.numpy(), WORLD.adjacency.degree.numpy()
+    group = np.searchsorted(groups, kinds, side="right") - 1
+    rows = np.repeat(np.arange(WORLD.num_nodes), degree)
+    expected = np.zeros((WORLD.num_nodes, len(groups) - 1), np.int64)
+    np.add.at(expected, (rows, group), 1)
+    for sampler in (NeighborSampler(WORLD, fanout), in_torch(WORLD, fanout)):
+        assert np.array_equal(sampler.counts(nodes).numpy(), expected[nodes.numpy()])
