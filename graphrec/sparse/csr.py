@@ -5,6 +5,7 @@ N rows, M columns, E edges.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -77,18 +78,18 @@ class CSR:
         Raises:
             UsageError: lengths that differ, or a number out of range.
         """
-        row, col = torch.as_tensor(row), torch.as_tensor(col)
+        row, col = _as_tensor(row), _as_tensor(col)
         _check(row.shape == col.shape and row.dim() == 1, f"row and col differ: {list(row.shape)}, {list(col.shape)}")
         check_range("row", row, num_rows)
         check_range("col", col, num_cols)
-        kind = None if edge_type is None else torch.as_tensor(edge_type)
+        kind = None if edge_type is None else _as_tensor(edge_type)
         order = sorted_order(*((row, col) if kind is None else (row, kind, col)))
         return cls(
             rowptr=_row_pointers(row, num_rows),
             col=col[order].to(torch.int32),
             num_cols=num_cols,
             edge_type=None if kind is None else kind[order].to(torch.int32),
-            value=None if value is None else torch.as_tensor(value)[order].to(torch.float32),
+            value=None if value is None else _as_tensor(value)[order].to(torch.float32),
         )
 
     @property
@@ -245,6 +246,13 @@ def symmetric_normalize(csr: CSR) -> CSR:
     _check(structure.symmetric, "symmetric_normalize needs a graph in which every edge stands with its reverse")
     scale = csr.degree.clamp(min=1).double().rsqrt()  # a row without edges is never read
     return structure.with_value((scale[csr.row_index()] * scale[csr.col.long()]).float()).known_symmetric()
+
+
+def _as_tensor(values: Any) -> Tensor:
+    """A tensor over the same memory; read-only arrays too (memory maps), since a CSR never writes to what it is given."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
+        return torch.as_tensor(values)
 
 
 def _row_pointers(row: Tensor, num_rows: int) -> Tensor:
