@@ -139,7 +139,7 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """A digest of ids, interactions with their parts, and knowledge: equal for equal data alone."""
-        digest = hashlib.sha256(json.dumps([self._counts(), self.knowledge.relations]).encode())
+        digest = hashlib.sha256(json.dumps([self.counts(), self.knowledge.relations]).encode())
         for ids in (self.users, self.items, self.entities):
             for part in ids.parts(BLOCK):
                 digest.update(part)
@@ -161,10 +161,8 @@ class Dataset:
         _write(_columns(self.knowledge), root / "tables" / "knowledge.parquet")
         for attribute, name in _TABLES.items():
             _write(getattr(self, attribute), root / "tables" / f"{name}.parquet")
-        header = {"format": FORMAT, "version": VERSION, "counts": self._counts()}
-        header["columns"] = list(_columns(self.interactions))
-        header |= {"relations": list(self.knowledge.relations), "source": self.source}
-        write_text(root / "dataset.json", json.dumps(header, indent=2, ensure_ascii=False) + "\n")
+        names = list(_columns(self.interactions))
+        write_header(root / "dataset.json", self, names, len(self.interactions), self.source)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Dataset:
@@ -191,11 +189,11 @@ class Dataset:
             source=header["source"],
             entity_table=_read(tables / "entities.parquet", optional=True),
         )
-        if dataset._counts() != header["counts"]:
+        if dataset.counts() != header["counts"]:
             raise DataError(f"{root}: its tables do not match dataset.json", "build the folder anew")
         return dataset
 
-    def _counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         sizes = {"users": self.num_users, "items": self.num_items, "entities": self.num_entities}
         return sizes | {"interactions": len(self.interactions), "knowledge": len(self.knowledge)}
 
@@ -207,6 +205,18 @@ class Dataset:
         if node < self.num_users + self.num_items:
             return "item", node - self.num_users
         return "entity", node - self.num_users - self.num_items
+
+
+def write_header(path: Path, dataset: Dataset, columns: list[str], rows: int, source: dict[str, Any]) -> None:
+    """Write dataset.json for the ids and the knowledge of ``dataset``.
+
+    Args:
+        columns: of the interactions.
+        rows: how many interactions.
+    """
+    header = {"format": FORMAT, "version": VERSION, "counts": dataset.counts() | {"interactions": rows}}
+    header |= {"columns": columns, "relations": list(dataset.knowledge.relations), "source": source}
+    write_text(path, json.dumps(header, indent=2, ensure_ascii=False) + "\n")
 
 
 def _title(table: pa.Table | None, index: int) -> str | None:

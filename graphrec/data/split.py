@@ -111,7 +111,7 @@ def newest_cut(blocks: Callable[[], Iterator[np.ndarray]], newest: int) -> Cut |
     """
     if newest == 0:
         return None
-    low = min(int(block.min(initial=2**62)) for block in blocks())
+    low = min(int(block.min(initial=np.iinfo(np.int64).max)) for block in blocks())
     high = max(int(block.max(initial=-1)) for block in blocks())
     wanted = newest  # of the rows at times in [low, high], so many lie behind the cut
     while True:
