@@ -118,8 +118,9 @@ def newest_cut(blocks: Callable[[], Iterator[np.ndarray]], newest: int) -> Cut |
         width = -(-(high - low + 1) // SPANS)
         counts = np.zeros(SPANS, dtype=np.int64)
         for block in blocks():
-            inside = block[(block >= low) & (block <= high)]
-            counts += np.bincount((inside - low) // width, minlength=SPANS)
+            inside = block[(block >= low) & (block <= high)] - low
+            places = inside.view(np.uint64) // np.uint64(width)  # from −1 to the last time is more than int64 holds
+            counts += np.bincount(places.astype(np.int64), minlength=SPANS)
         behind = np.cumsum(counts[::-1])[::-1]  # rows in this span and later ones
         span = int(np.flatnonzero(behind >= wanted)[-1])
         wanted -= int(behind[span] - counts[span])

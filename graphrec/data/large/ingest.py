@@ -156,7 +156,7 @@ class _Build:
                         self.store.record(step, facts)
                 else:
                     told(self.store.steps[step]["read"])
-                place += self.store.steps[step]["kept"]
+                place += self.store.steps[step]["read"]
 
     def _number(self) -> None:
         with self._step("number", None):

@@ -108,13 +108,15 @@ def _find(request: Request, source: Source, table: str, *, is_test: bool) -> lis
     assert not isinstance(source, pa.Table) and isinstance(source, str | os.PathLike)
     parts = []
     for file in list_files(source, table):
-        part = _learn(file, request, parts[0] if parts else None, is_test)
+        part = _learn(file, request, source, parts[0] if parts else None, is_test)
         _check_kinds(parts[0] if parts else part, part)
         parts.append(part)
     return parts
 
 
-def _learn(file: SourceFile, request: Request, first: TablePart | None, is_test: bool) -> TablePart:
+def _learn(
+    file: SourceFile, request: Request, source: Source, first: TablePart | None, is_test: bool
+) -> TablePart:
     kinds: dict[str, pa.DataType] = {}
     if file.is_parquet:
         schema = _schema(file)
@@ -125,7 +127,12 @@ def _learn(file: SourceFile, request: Request, first: TablePart | None, is_test:
     names += [name for name in file.partition if name not in names]
     if first is not None:
         _check_columns(first, file, names)
-    chosen = resolve(INTERACTIONS, names, request.columns, str(file.path))
+    try:
+        chosen = resolve(INTERACTIONS, names, request.columns, str(file.path))
+    except DataError as error:
+        if first is None and Path(source).is_dir():
+            raise DataError(f"{source}: not a known data folder nor the parts of a table: {error.message}", error.hint)
+        raise
     if first is not None and set(chosen) != set(first.chosen):
         raise _different(first.file, file, "", ", ".join(chosen[name] for name in chosen if name not in first.chosen))
     return TablePart(file, chosen, is_test, {name: kinds[theirs] for name, theirs in chosen.items() if theirs in kinds})

@@ -54,7 +54,7 @@ def load_part(store: Store, part: TablePart, request: Request, values: list[str]
     """
     tally, kept, below, highest = Tally(), 0, 0, -np.inf
     for block in read_part(part, request, ROWS, tally):
-        rows = _table(block, part, values, place + kept)
+        rows = _table(block, part, values, place + kept + below)
         if request.min_rating is not None and len(rows):
             rating = rows["rating"].to_numpy()
             highest = np.fmax(highest, np.fmax.reduce(rating))

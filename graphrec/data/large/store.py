@@ -107,6 +107,8 @@ class Store:
             return False
         except duckdb.Error:
             return False
+        # The file is deleted once the graph is whole; until then the log of changes serves as well.
+        self.connection.execute("PRAGMA disable_checkpoint_on_shutdown")
         return True
 
     def _key(self) -> str:
