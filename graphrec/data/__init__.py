@@ -14,7 +14,17 @@ from graphrec.data.split import Part
 if TYPE_CHECKING:
     from graphrec.data import synthetic
 
-__all__ = ["Dataset", "IdMap", "Interactions", "Knowledge", "Part", "build_dataset", "check_dataset", "read_dataset", "synthetic"]
+__all__ = [
+    "Dataset",
+    "IdMap",
+    "Interactions",
+    "Knowledge",
+    "Part",
+    "build_dataset",
+    "check_dataset",
+    "read_dataset",
+    "synthetic",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -81,7 +81,7 @@ def number_nodes(data: Listed, users: pa.Array, items: pa.Array) -> Dataset:
         user_ids,
         item_ids,
         entities,
-        Interactions(*np.empty((2, 0), np.int32), np.empty(0, np.uint8), np.empty(0, np.int32)),
+        Interactions(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.uint8, np.int32))),
         knowledge,
         user_table=_aligned(data.users, user_ids),
         item_table=_aligned(data.items, item_ids),

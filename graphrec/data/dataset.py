@@ -142,13 +142,13 @@ class Dataset:
         digest = hashlib.sha256(json.dumps([self.counts(), self.knowledge.relations]).encode())
         for ids in (self.users, self.items, self.entities):
             for part in ids.parts(BLOCK):
-                digest.update(part)
+                digest.update(part.data)
         for record in (self.interactions, self.knowledge):
             for name, value in vars(record).items():
                 if isinstance(value, np.ndarray):
                     digest.update(name.encode())
                     for (block,) in blocks(value):
-                        digest.update(np.ascontiguousarray(block))
+                        digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -8,8 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
-
 from graphrec.data.assemble import Gathered, assemble
 from graphrec.data.dataset import Dataset
 from graphrec.data.formats import Folder, read_folder
@@ -36,6 +34,7 @@ def read_dataset(
     delimiter: str | None = None,
     on_bad_row: str = "stop",
     memory: str | int | None = None,
+    listener: Listener | None = None,
 ) -> Dataset:
     """Read tables into a Dataset: ids mapped, duplicates joined, every interaction given its part.
 
@@ -57,11 +56,13 @@ def read_dataset(
         on_bad_row: "stop" at the first, or "skip": leave them out, count them and keep the first few in ``source``.
         memory: how much the process may use, "4GB" say; the interactions then pass through a temporary folder in
             place of memory, as they do anyway where there are many files or very large ones.
+        listener: hears of the estimate and the progress of that.
 
     Raises:
         DataError: with file, line and value.
         UsageError: an argument has no such value.
 
+    >>> import pyarrow as pa
     >>> table = pa.table({"user_id": ["ann", "ann", "bob"], "item_id": ["007", "7", "7"], "timestamp": [1, 2, 3]})
     >>> data = read_dataset(table)
     >>> data.items.names([0, 1]).tolist(), data.interactions.part.tolist()
@@ -74,7 +75,7 @@ def read_dataset(
     if not is_large(request, limit):
         return read_in_memory(request)
     with TemporaryDirectory(prefix="graphrec-") as folder:  # its columns stay readable while they are mapped
-        return ingest(request, Path(folder) / "graph", limit, Listener())
+        return ingest(request, Path(folder) / "graph", limit, listener or Listener())
 
 
 def build_dataset(
@@ -102,6 +103,7 @@ def build_dataset(
         DataError, UsageError: as for ``read_dataset``; also too little memory or disk, in numbers.
 
     >>> import tempfile
+    >>> import pyarrow as pa
     >>> table = pa.table({"user_id": ["ann", "bob"], "item_id": ["x", "x"]})
     >>> build_dataset(table, tempfile.mkdtemp()).num_users
     2
@@ -127,8 +129,8 @@ def read_in_memory(request: Request) -> Dataset:
     source["rows"] = {**_folder_rows(folder), **reader.read}
     source["negatives"] = folder.negatives if folder else 0
     source["skipped"] = {"count": reader.skipped, "first": reader.examples[:SHOWN]}
-    split = {"split": request.split, "seed": request.seed, "min_rating": request.min_rating}
-    return assemble(Gathered(**vars(listed), rows=rows), source, **split)
+    gathered = Gathered(**vars(listed), rows=rows)
+    return assemble(gathered, source, split=request.split, seed=request.seed, min_rating=request.min_rating)
 
 
 def _open_folder(interactions: Source, test: Source | None, header: Sequence[str] | None) -> Folder | None:

@@ -33,7 +33,7 @@ class ColumnWriter:
     def __init__(self, path: Path, dtype: np.dtype | type) -> None:
         self.dtype = np.dtype(dtype)
         self.length = 0
-        self._file = open(path, "wb")  # noqa: SIM115: closed by __exit__
+        self._file = open(path, "wb")  # noqa: SIM115 - closed by __exit__
         self._write_header()
         self._data_starts = self._file.tell()
 

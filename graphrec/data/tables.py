@@ -223,9 +223,7 @@ def _without_bad(
     )
 
 
-def places(
-    file: DelimitedFile | None, faulty: Sequence[tuple[int, str]]
-) -> tuple[list[tuple[int, str]], int, str]:
+def places(file: DelimitedFile | None, faulty: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], int, str]:
     """Where bad rows stand.
 
     Args:

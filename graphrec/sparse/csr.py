@@ -249,7 +249,7 @@ def symmetric_normalize(csr: CSR) -> CSR:
 
 
 def _as_tensor(values: Any) -> Tensor:
-    """A tensor over the same memory; read-only arrays too (memory maps), since a CSR never writes to what it is given."""
+    """A tensor over the same memory, also that of a read-only memory map: a CSR never writes to what it is given."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
         return torch.as_tensor(values)

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphrec.data import Dataset, build_dataset, read_dataset
-from graphrec.data.large import rows as large_rows
 from graphrec.data.large import parts as large_parts
+from graphrec.data.large import rows as large_rows
 from graphrec.data.split import newest_cut
 
 NAMES = ["7", "007", "NA", "é", "z", "\U0001f600", "\uffee", "a b", 'q"q', "x,y"]

@@ -46,5 +46,7 @@ def _is_known(path: Path) -> bool:
 
 def _might_not_fit(request: Request) -> bool:
     paths = [Path(str(source)) for source in (request.interactions, request.test) if source is not None]
-    sizes = [path.stat().st_size * IN_MEMORY.get(path.suffix.lower(), IN_MEMORY["text"]) for path in paths if path.is_file()]
+    sizes = [
+        path.stat().st_size * IN_MEMORY.get(path.suffix.lower(), IN_MEMORY["text"]) for path in paths if path.is_file()
+    ]
     return sum(sizes) > 100_000_000 and sum(sizes) > SHARE * available_memory()

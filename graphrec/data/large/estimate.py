@@ -149,7 +149,9 @@ def _sample(parts: Sequence[TablePart], request: Request) -> tuple[list[pa.Recor
 
 def _sample_parquet(parts: Sequence[TablePart]) -> tuple[list[pa.RecordBatch], int]:
     footers = [pq.read_metadata(part.file.path) for part in parts]
-    groups = [(part, group) for part, footer in zip(parts, footers, strict=True) for group in range(footer.num_row_groups)]
+    groups = [
+        (part, group) for part, footer in zip(parts, footers, strict=True) for group in range(footer.num_row_groups)
+    ]
     blocks = []
     for place in np.unique(np.linspace(0, len(groups) - 1, BLOCKS).round().astype(int)) if groups else ():
         part, group = groups[place]

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from graphrec.data.assemble import Listed, all_below, check_given, default_split, number_nodes, unrated
@@ -179,7 +178,9 @@ class _Build:
             total[table] = sum(one["read"] for one in own)
             source = getattr(self.request, table)
             if own and not total[table]:
-                raise DataError(f"{source}: the interactions table has no rows", "give at least one row or leave it out")
+                raise DataError(
+                    f"{source}: the interactions table has no rows", "give at least one row or leave it out"
+                )
             if own and sum(one["skipped"] for one in own) == total[table]:
                 first = next(one for one in own if one["examples"])["examples"][0]
                 unit = "line" if "line" in first else "row"
@@ -249,7 +250,7 @@ def _check_columns(request: Request, parts: list[TablePart]) -> None:
 
 def _key(request: Request, parts: list[TablePart]) -> str:
     """Equal for equal inputs and options alone."""
-    options = [request.split, request.seed, request.min_rating, sorted(request.columns.items())]
+    options: list[Any] = [request.split, request.seed, request.min_rating, sorted(request.columns.items())]
     options += [request.header, request.delimiter, request.on_bad_row]
     files = [[str(part.file.path.absolute()), part.file.size, part.file.changed, part.is_test] for part in parts]
     tables = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from graphrec.data.large.sources import SourceFile, list_files
 from graphrec.data.request import Request
 from graphrec.data.tables import Raw, Source, bad_row, convert, first_examples, places, used
 from graphrec.data.values import DICTIONARY, SHOWN
-from graphrec.errors import DataError
+from graphrec.errors import DataError, UsageError
 
 TEXT_BYTES = 1 << 23  # of a text file, parsed together
 
@@ -105,8 +106,9 @@ def read_part(part: TablePart, request: Request, rows: int, tally: Tally) -> Ite
 
 
 def _find(request: Request, source: Source, table: str, *, is_test: bool) -> list[TablePart]:
-    assert not isinstance(source, pa.Table) and isinstance(source, str | os.PathLike)
-    parts = []
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"the {table} table must be files where the interactions are", "write it to a file")
+    parts: list[TablePart] = []
     for file in list_files(source, table):
         part = _learn(file, request, source, parts[0] if parts else None, is_test)
         _check_kinds(parts[0] if parts else part, part)
@@ -115,7 +117,7 @@ def _find(request: Request, source: Source, table: str, *, is_test: bool) -> lis
 
 
 def _learn(
-    file: SourceFile, request: Request, source: Source, first: TablePart | None, is_test: bool
+    file: SourceFile, request: Request, source: str | os.PathLike[str], first: TablePart | None, is_test: bool
 ) -> TablePart:
     kinds: dict[str, pa.DataType] = {}
     if file.is_parquet:
@@ -131,7 +133,8 @@ def _learn(
         chosen = resolve(INTERACTIONS, names, request.columns, str(file.path))
     except DataError as error:
         if first is None and Path(source).is_dir():
-            raise DataError(f"{source}: not a known data folder nor the parts of a table: {error.message}", error.hint)
+            message = f"{source}: not a known data folder, nor one of a table's parts: {error.message}"
+            raise DataError(message, error.hint) from error
         raise
     if first is not None and set(chosen) != set(first.chosen):
         raise _different(first.file, file, "", ", ".join(chosen[name] for name in chosen if name not in first.chosen))

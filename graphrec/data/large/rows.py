@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from graphrec.data.assemble import runs, unpack
 from graphrec.data.dataset import COLUMNS, Dataset
-from graphrec.data.large.parts import Block, Tally, TablePart, read_part
+from graphrec.data.large.parts import Block, TablePart, Tally, read_part
 from graphrec.data.large.store import Store
 from graphrec.data.request import Request
 from graphrec.data.split import TEST_SHARE, Splitter, newest_cut
@@ -32,7 +32,12 @@ def value_columns(parts: list[TablePart]) -> list[str]:
 
 def create_rows(store: Store, values: list[str]) -> None:
     """An empty table for the rows."""
-    columns = ["user_id VARCHAR", "item_id VARCHAR", "is_test BOOLEAN", *(f"{name} {VALUES[name][0]}" for name in values)]
+    columns = [
+        "user_id VARCHAR",
+        "item_id VARCHAR",
+        "is_test BOOLEAN",
+        *(f"{name} {VALUES[name][0]}" for name in values),
+    ]
     if needs_place(values):
         columns.append("place BIGINT")
     store.connection.execute(f"CREATE TABLE IF NOT EXISTS rows ({', '.join(columns)})")
@@ -43,7 +48,9 @@ def needs_place(values: list[str]) -> bool:
     return bool(set(values) - {"timestamp"})
 
 
-def load_part(store: Store, part: TablePart, request: Request, values: list[str], place: int, told: Told) -> dict[str, Any]:
+def load_part(
+    store: Store, part: TablePart, request: Request, values: list[str], place: int, told: Told
+) -> dict[str, Any]:
     """Read one part into the store.
 
     Args:

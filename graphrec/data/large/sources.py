@@ -65,7 +65,7 @@ def list_files(source: str | os.PathLike[str], table: str) -> tuple[SourceFile, 
     """
     if is_glob(source):
         found = [Path(name) for name in glob.glob(str(source), recursive=True)]
-        base = Path(*[part for part in Path(source).parts[: _first_magic(Path(source))]])
+        base = Path(*Path(source).parts[: _first_magic(Path(source))])
     elif Path(source).is_dir():
         found, base = [Path(source)], Path(source)
     else:

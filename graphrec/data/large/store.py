@@ -36,7 +36,7 @@ class Store:
 
     def __init__(self, folder: Path, key: str, *, memory: int, threads: int) -> None:
         self.folder = folder
-        self._settings = {
+        self._settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory // 1000}KB",
             "threads": threads,
             "temp_directory": str(folder / "spill"),
