@@ -32,7 +32,8 @@ def is_large(request: Request, limit: int | None) -> bool:
             what = "a known folder" if isinstance(source, str | os.PathLike) else "in memory already"
             raise UsageError(f"memory was limited, and the interactions are {what}", "leave the limit out")
         return False
-    return limit is not None or Path(source).is_dir() or is_glob(source) or _might_not_fit(request)
+    many = (isinstance(table, str | os.PathLike) and _is_many(table) for table in (source, request.test))
+    return limit is not None or any(many) or _might_not_fit(request)
 
 
 def default_limit() -> int:
@@ -44,8 +45,13 @@ def _is_known(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in KNOWN)
 
 
+def _is_many(source: str | os.PathLike[str]) -> bool:
+    return Path(source).is_dir() or is_glob(source)
+
+
 def _might_not_fit(request: Request) -> bool:
-    paths = [Path(str(source)) for source in (request.interactions, request.test) if source is not None]
+    tables = (request.interactions, request.test)
+    paths = [Path(table) for table in tables if isinstance(table, str | os.PathLike)]
     sizes = [
         path.stat().st_size * IN_MEMORY.get(path.suffix.lower(), IN_MEMORY["text"]) for path in paths if path.is_file()
     ]

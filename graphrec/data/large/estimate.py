@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from graphrec.data.delimited import Ragged, learn_columns
 from graphrec.data.large.memory import shown_size
-from graphrec.data.large.parts import TablePart
+from graphrec.data.large.parts import TablePart, footer
 from graphrec.data.large.store import WORK
 from graphrec.data.request import Request
 from graphrec.errors import DataError
@@ -135,40 +135,43 @@ def _sample(parts: Sequence[TablePart], request: Request) -> tuple[list[pa.Recor
     """Blocks of (user_id, item_id) from all over the parts, and the number of rows, for text a guess."""
     if parts[0].file.is_parquet:
         return _sample_parquet(parts)
-    places = np.linspace(0, 1, BLOCKS, endpoint=False) * sum(part.file.size for part in parts)
-    blocks, size, start = [], 0, 0
+    size = sum(part.file.size for part in parts)
+    count = min(BLOCKS, -(-size // SAMPLE_BYTES))
+    places = (np.arange(count) + 0.5) / count * size
+    blocks, read, start = [], 0, 0
     for part in parts:
-        for offset in places[(places >= start) & (places < start + part.file.size)]:
-            block, length = _read_text(part, request, int(offset) - start)
+        inside = places[(places >= start) & (places < start + part.file.size)] - start
+        for offset in inside:
+            block, length = _read_text(part, request, min(int(offset), max(0, part.file.size - SAMPLE_BYTES)))
             blocks.append(block)
-            size += length
+            read += length
         start += part.file.size
-    found = sum(map(len, blocks))
-    return blocks, round(start * found / size) if size else 0
+    return blocks, round(size * sum(map(len, blocks)) / read) if read else 0
 
 
 def _sample_parquet(parts: Sequence[TablePart]) -> tuple[list[pa.RecordBatch], int]:
-    footers = [pq.read_metadata(part.file.path) for part in parts]
-    groups = [
-        (part, group) for part, footer in zip(parts, footers, strict=True) for group in range(footer.num_row_groups)
-    ]
+    footers = [footer(part.file) for part in parts]
+    groups = [(part, at) for part, found in zip(parts, footers, strict=True) for at in range(found.num_row_groups)]
     blocks = []
     for place in np.unique(np.linspace(0, len(groups) - 1, BLOCKS).round().astype(int)) if groups else ():
         part, group = groups[place]
         columns = [part.chosen[name] for name in ("user_id", "item_id")]
-        with pq.ParquetFile(part.file.path, buffer_size=1 << 20) as file:
-            batch = next(file.iter_batches(SAMPLE_ROWS, row_groups=[group], columns=columns), None)
+        try:
+            with pq.ParquetFile(part.file.path, buffer_size=1 << 20) as file:
+                batch = next(file.iter_batches(SAMPLE_ROWS, row_groups=[group], columns=columns), None)
+        except (pa.ArrowException, OSError):
+            continue  # the reader proper will say what is wrong
         blocks.extend([] if batch is None else [batch.select(columns)])
-    return blocks, sum(footer.num_rows for footer in footers)
+    return blocks, sum(found.num_rows for found in footers)
 
 
 def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.RecordBatch, int]:
     """Rows of whole lines from about ``offset`` on, and their bytes; none where they cannot be read on their own."""
     file = learn_columns(part.file.path, request.delimiter, request.header)
+    part.file.check()
     with open(part.file.path, "rb") as lines:
-        if offset or file.headed:
-            lines.seek(offset)
-            lines.readline()
+        lines.seek(offset)
+        before = len(lines.readline()) if offset or file.headed else 0
         content = lines.read(SAMPLE_BYTES)
     content = content[: content.rfind(b"\n") + 1] or content
     columns = [part.chosen[name] for name in ("user_id", "item_id")]
@@ -185,4 +188,4 @@ def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.Recor
     except pa.ArrowInvalid:  # begins in the middle of a quoted field, say; the reader proper will find what is wrong
         return empty, 0
     batches = table.combine_chunks().to_batches()
-    return (batches[0] if batches else empty), len(content)
+    return (batches[0] if batches else empty), before + len(content)

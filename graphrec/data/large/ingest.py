@@ -30,6 +30,7 @@ from graphrec.data.values import SHOWN
 from graphrec.errors import DataError
 from graphrec.files import write_text
 
+STEPS = ("number", "sort", "split")  # after the reading
 QUIET = 1.0  # seconds between two words about one step
 
 
@@ -138,8 +139,9 @@ class _Build:
 
     def _say_where(self) -> None:
         if self.store.found == "same":
-            done = ", ".join(self.store.steps) or "nothing"
-            self.listener.noted(f"going on with the interrupted build (finished: {done})")
+            read = sum(f"read {number}" in self.store.steps for number in range(len(self.parts)))
+            done = [f"{read} of {len(self.parts)} files read", *(step for step in STEPS if step in self.store.steps)]
+            self.listener.noted(f"going on with the interrupted build (done: {', '.join(done)})")
         elif self.store.found == "other":
             self.listener.noted("the inputs or options are not those of the interrupted build: starting anew")
 

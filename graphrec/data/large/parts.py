@@ -121,7 +121,7 @@ def _learn(
 ) -> TablePart:
     kinds: dict[str, pa.DataType] = {}
     if file.is_parquet:
-        schema = _schema(file)
+        schema = footer(file).schema.to_arrow_schema()
         kinds = {name: schema.field(name).type for name in schema.names if schema.names.count(name) == 1}
         names = list(schema.names)
     else:
@@ -162,14 +162,20 @@ def _check_kinds(first: TablePart, part: TablePart) -> None:
     raise DataError(message, "write all parts with one type")
 
 
-def _schema(file: SourceFile) -> pa.Schema:
+def footer(file: SourceFile) -> pq.FileMetaData:
+    """What a Parquet file says of itself.
+
+    Raises:
+        DataError: it is damaged, or gone.
+    """
     try:
-        return pq.read_schema(file.path)
+        return pq.read_metadata(file.path)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from error
 
 
 def _unreadable(file: SourceFile, error: Exception) -> DataError:
+    file.check()
     message = f"{file.path}: cannot be read as Parquet ({error})"
     return DataError(message, "write this part anew, then run the same command again")
 
@@ -203,5 +209,4 @@ def _parquet(part: TablePart, inside: dict[str, str], rows: int) -> Iterator[pa.
         with pq.ParquetFile(part.file.path, buffer_size=1 << 20) as file:  # read by and by, not a row group at once
             yield from file.iter_batches(rows, columns=list(inside.values()))
     except (pa.ArrowException, OSError) as error:
-        part.file.check()
         raise _unreadable(part.file, error) from error

@@ -64,8 +64,9 @@ def list_files(source: str | os.PathLike[str], table: str) -> tuple[SourceFile, 
         DataError: no such file, no part among the files, a file of an unknown kind, or text beside Parquet.
     """
     if is_glob(source):
-        found = [Path(name) for name in glob.glob(str(source), recursive=True)]
         base = Path(*Path(source).parts[: _first_magic(Path(source))])
+        matches = map(Path, glob.glob(str(source), recursive=True))
+        found = [path for path in matches if not any(map(_hidden, path.relative_to(base).parts))]
     elif Path(source).is_dir():
         found, base = [Path(source)], Path(source)
     else:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,8 @@ class Store:
             yield
             self.connection.commit()
         except BaseException:
-            self.connection.rollback()
+            with suppress(duckdb.Error):  # where the disk is full, say, there is nothing left to roll back
+                self.connection.rollback()
             raise
 
     def insert(self, table: str, block: pa.Table) -> None:
