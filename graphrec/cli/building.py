@@ -13,6 +13,7 @@ STEPS = {
     "sort": "sorting and joining rows",
     "split": "splitting rows",
 }
+FEW = 1_000_000  # rows; of a step with fewer there is one line, at its end
 PACE = 5.0  # seconds between two lines about one step
 
 
@@ -41,7 +42,8 @@ class Told(Listener):
         """A line now and then, and one at the end of a step."""
         step, seconds = self._said
         soon = progress.step == step and progress.seconds - seconds < PACE
-        if (soon or not progress.seconds) and not progress.finished:
+        short = progress.rows is not None and progress.rows < FEW
+        if (soon or (short and not progress.seconds)) and not progress.finished:
             return
         self._said = (progress.step, progress.seconds)
         rows = "" if progress.rows is None else f" {progress.done:,} of {max(progress.rows, progress.done):,},"

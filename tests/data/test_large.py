@@ -370,8 +370,8 @@ def test_estimates_and_refusals(tmp_path: Path, table: pa.Table, monkeypatch: py
     log, heard = write_parts(tmp_path / "log", table, "csv", [30]), Heard()
     build_dataset(log, tmp_path / "graph", listener=heard)
     assert heard.estimate is not None
-    assert (heard.estimate.rows, heard.estimate.users) == (80, 9)
-    with pytest.raises(DataError, match=r"--memory 50MB is too little for about 3\d ids\ngive at least \d+MB"):
+    assert (heard.estimate.rows, heard.estimate.users) == pytest.approx((80, 9), rel=0.2)
+    with pytest.raises(DataError, match=r"--memory 50MB is too little for about \d+ ids\ngive at least \d+MB"):
         read_dataset(log, memory="50MB")
     with pytest.raises(UsageError, match="memory must be a size such as 500MB, 4GB or 4GiB, got 'much'"):
         read_dataset(log, memory="much")
@@ -380,7 +380,7 @@ def test_estimates_and_refusals(tmp_path: Path, table: pa.Table, monkeypatch: py
             read_dataset(source, memory="1GB")
     free = shutil.disk_usage(tmp_path)._replace(free=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
-    with pytest.raises(DataError, match=r"about \d+KB of disk are needed for about 80 rows, and 0KB are free"):
+    with pytest.raises(DataError, match=r"about \d+KB of disk are needed for about 8\d rows, and 0KB are free"):
         read_dataset(log)
 
 

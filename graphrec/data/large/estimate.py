@@ -6,6 +6,7 @@ import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def estimate(parts: Sequence[TablePart], request: Request, limit: int, out: Path
         out: the graph folder, perhaps with unfinished work in it.
     """
     sample, rows = _sample(parts, request)
-    names = [[_texts(block.column(place)) for block in sample] for place in range(2)]
+    names = [[piece for block in sample for piece in _pieces(block.column(place), len(sample))] for place in range(2)]
     users, items = (distinct_of(blocks, rows) for blocks in names)
     per_id = BYTES_PER_ID + 6 * max(_mean_bytes(blocks) for blocks in names)
     values = len({name for part in parts for name in part.chosen} - {"user_id", "item_id"})
@@ -122,8 +123,11 @@ def distinct_of(blocks: Sequence[pa.Array], rows: int) -> int:
     return round(min(max(len(times), likely), max(most, len(times))))
 
 
-def _texts(column: pa.Array) -> pa.Array:
-    return column.cast(pa.large_string()).drop_null()
+def _pieces(column: pa.Array, blocks: int) -> list[pa.Array]:
+    """A block's names as text, in several pieces where there are few blocks to compare."""
+    texts = column.cast(pa.large_string()).drop_null()
+    bounds = np.linspace(0, len(texts), -(-BLOCKS // blocks) + 1).astype(int).tolist()
+    return [texts.slice(start, stop - start) for start, stop in pairwise(bounds)]
 
 
 def _mean_bytes(blocks: Sequence[pa.Array]) -> float:
