@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphrec.data import Dataset, read_dataset, synthetic
+    from graphrec.data import Dataset, build_dataset, read_dataset, synthetic
     from graphrec.errors import GraphrecError
     from graphrec.graph import HeteroGraph, build_graph
     from graphrec.recommender import Recommender, load, train
@@ -33,6 +33,7 @@ __all__ = [
     "GraphrecError",
     "HeteroGraph",
     "Recommender",
+    "build_dataset",
     "build_graph",
     "load",
     "read_dataset",
@@ -45,6 +46,7 @@ _HOME = {
     "GraphrecError": "graphrec.errors",
     "HeteroGraph": "graphrec.graph",
     "Recommender": "graphrec.recommender",
+    "build_dataset": "graphrec.data",
     "build_graph": "graphrec.graph",
     "load": "graphrec.recommender",
     "read_dataset": "graphrec.data",

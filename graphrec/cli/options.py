@@ -20,7 +20,10 @@ def _reading(metavar: str, help_text: str) -> typer.models.OptionInfo:
 
 Interactions = Annotated[
     Path,
-    typer.Argument(metavar="INTERACTIONS", help="CSV, TSV or Parquet with user_id and item_id, or a known folder."),
+    typer.Argument(
+        metavar="INTERACTIONS",
+        help="CSV, TSV or Parquet with user_id and item_id; a folder or pattern of such files; or a known folder.",
+    ),
 ]
 Knowledge = Annotated[Path | None, _table("Triples: head, relation, tail.")]
 Items = Annotated[Path | None, _table("Items: item_id, title and other attributes.")]
@@ -41,6 +44,10 @@ Column = Annotated[
 ]
 Header = Annotated[str | None, _reading("A,B,C", "Column names of interactions files without a header row.")]
 Delimiter = Annotated[str | None, _reading("CHARACTER", "Of all text tables; tab or \\\\t for a tab.")]
+Memory = Annotated[
+    str | None,
+    _reading("SIZE", "What the process may use, 4GB say; the interactions then pass through the disk."),
+]
 OnBadRow = Annotated[str | None, _reading("stop|skip", "Stop at the first bad row, or leave bad rows out and say so.")]
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that graphrec train made.")]

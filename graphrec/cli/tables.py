@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,10 +14,8 @@ from graphrec.cli.console import emit_json, say, say_next
 from graphrec.cli.facts import show_dataset, show_graph
 from graphrec.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    from graphrec.data import Dataset
-
-GRAPH_FOLDER = {"ids", "tables", "dataset.json"}  # what a graph folder may hold to be built over
+WORK = ".building"  # unfinished work, to go on with
+GRAPH_FOLDER = {"ids", "tables", "dataset.json", WORK}  # what a graph folder may hold to be built over
 
 
 def check(
@@ -33,12 +32,14 @@ def check(
     header: o.Header = None,
     delimiter: o.Delimiter = None,
     on_bad_row: o.OnBadRow = None,
+    memory: o.Memory = None,
     as_json: o.Json = False,
 ) -> None:
     """Read tables and say what is in them, before anything is trained on them."""
-    from graphrec.data import check_dataset
+    from graphrec.cli.building import Told
+    from graphrec.data import check_dataset, read_dataset
 
-    found = check_dataset(_read(ctx.params))
+    found = check_dataset(read_dataset(interactions, **_reading(ctx.params), memory=memory, listener=Told()))
     if as_json:
         emit_json(found)
     else:
@@ -61,19 +62,23 @@ def build(
     header: o.Header = None,
     delimiter: o.Delimiter = None,
     on_bad_row: o.OnBadRow = None,
+    memory: o.Memory = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a graph folder that is there.")] = False,
     as_json: o.Json = False,
 ) -> None:
     """Read tables, split them, and write a graph folder to train on."""
+    from graphrec.cli.building import Told
+    from graphrec.data import build_dataset
+
     _check_out(out, overwrite)
-    dataset = _read(ctx.params)
-    dataset.save(out)
+    told = Told()
+    dataset = build_dataset(interactions, out, memory=memory, listener=told, **_reading(ctx.params))
 
-    from graphrec.graph import build_graph, graph_report
+    from graphrec.graph import dataset_report  # which brings torch: not before the heavy work is done
 
-    report = graph_report(build_graph(dataset))
+    report = dataset_report(dataset)
     if as_json:
-        emit_json(report)
+        emit_json(report | ({"estimate": asdict(told.estimate)} if told.estimate else {}))
     else:
         show_graph(report)
     skipped = dataset.source.get("skipped", {}).get("count", 0)
@@ -83,10 +88,8 @@ def build(
     say_next(f"graphrec train {out} --out runs/first")
 
 
-def _read(params: Mapping[str, Any]) -> Dataset:
-    """The dataset that the table options ask for."""
-    from graphrec.data import read_dataset
-
+def _reading(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The table options that were given, as the arguments that ``read_dataset`` takes."""
     plain = ("knowledge", "items", "users", "test", "split", "seed", "min_rating", "on_bad_row")
     given = {name: params[name] for name in plain if params[name] is not None}
     if params["column"]:
@@ -95,7 +98,7 @@ def _read(params: Mapping[str, Any]) -> Dataset:
         given["header"] = o.split_names(params["header"], "--header")
     if params["delimiter"] is not None:
         given["delimiter"] = "\t" if params["delimiter"] in ("tab", "\\t") else params["delimiter"]
-    return read_dataset(params["interactions"], **given)
+    return given
 
 
 def _renamed(pairs: list[str]) -> dict[str, str]:
@@ -114,11 +117,12 @@ def _renamed(pairs: list[str]) -> dict[str, str]:
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
-    """Refuse to write over anything but a graph folder, and over that unless asked to."""
+    """Refuse to write over anything but a graph folder, and over that unless asked to; unfinished work is no graph."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file", "name a folder")
     found = {path.name for path in out.iterdir()} if out.exists() else set()
     if found and not found <= GRAPH_FOLDER:
         raise DataError(f"{out} is not empty and not a graph folder", "choose another folder")
-    if found and not overwrite:
+    unfinished = WORK in found and "dataset.json" not in found
+    if found and not overwrite and not unfinished:
         raise DataError(f"{out} holds a graph already", "choose another folder, or replace it with --overwrite")

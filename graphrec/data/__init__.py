@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any
 from graphrec.data.check import check_dataset
 from graphrec.data.dataset import Dataset, Interactions, Knowledge
 from graphrec.data.ids import IdMap
-from graphrec.data.reading import read_dataset
+from graphrec.data.reading import build_dataset, read_dataset
 from graphrec.data.split import Part
 
 if TYPE_CHECKING:
     from graphrec.data import synthetic
 
-__all__ = ["Dataset", "IdMap", "Interactions", "Knowledge", "Part", "check_dataset", "read_dataset", "synthetic"]
+__all__ = [
+    "Dataset",
+    "IdMap",
+    "Interactions",
+    "Knowledge",
+    "Part",
+    "build_dataset",
+    "check_dataset",
+    "read_dataset",
+    "synthetic",
+]
 
 
 def __getattr__(name: str) -> Any:

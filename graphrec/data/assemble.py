@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,17 +24,15 @@ DECIMAL = r"^(0|[1-9][0-9]{0,17})$"  # integers whose text can be rebuilt from t
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """All that was read, before it is numbered.
+class Listed:
+    """What was read beside the interactions, before it is numbered.
 
     Args:
-        rows: interactions.
         triples: knowledge, if there is any.
         users, items, entities: ids from lists, with their attributes.
         numbered: whether the ids are a known folder's integers, which keep numeric order.
     """
 
-    rows: InteractionRows
     triples: KnowledgeRows | None
     users: Described
     items: Described
@@ -41,48 +40,86 @@ class Gathered:
     numbered: bool
 
 
+@dataclass(frozen=True)
+class Gathered(Listed):
+    """All that was read; ``rows`` are the interactions."""
+
+    rows: InteractionRows
+
+
 def assemble(
     data: Gathered, source: dict[str, Any], *, split: str | None, seed: int, min_rating: float | None
 ) -> Dataset:
     """Number the ids, join duplicates and assign parts; what was counted on the way is added to ``source``."""
-    rows, triples = data.rows, data.triples
+    rows = data.rows
     if min_rating is not None:
         rows = _rated(rows, min_rating)
     below = len(data.rows.is_test) - len(rows.is_test)
-    users = _number([rows.user.dictionary, data.users.ids, *_named(triples, USER)], data.numbered)
-    items = _number([rows.item.dictionary, data.items.ids, *_named(triples, ITEM)], data.numbered)
-    if triples is not None:
-        triples = _typed_by_catalogue(triples, items)
-    entities = _number([data.entities.ids, *_named(triples, ENTITY)], data.numbered)
-    knowledge = Knowledge() if triples is None else _knowledge(triples, (users, items, entities))
-    split = split or ("given" if rows.is_test.any() else "last" if "timestamp" in rows.values else "random")
-    interactions = _interactions(rows, users, items, split, seed)
+    nodes = number_nodes(data, rows.user.dictionary, rows.item.dictionary)
+    split = split or default_split(rows.values, any_test=bool(rows.is_test.any()))
+    interactions = _interactions(rows, nodes.users, nodes.items, split, seed)
     source |= {"split": split, "seed": seed, "min_rating": min_rating, "below_min_rating": below}
     source["duplicates"] = len(rows.is_test) - len(interactions)
-    source["duplicate_triples"] = (0 if triples is None else len(triples.relation)) - len(knowledge)
+    return replace(nodes, interactions=interactions, source=source | nodes.source)
+
+
+def number_nodes(data: Listed, users: pa.Array, items: pa.Array) -> Dataset:
+    """Users, items, entities and the knowledge about them, without interactions.
+
+    Args:
+        data: knowledge and lists.
+        users, items: names that the interactions use.
+    """
+    triples = data.triples
+    user_ids = _number([users, data.users.ids, *_named(triples, USER)], data.numbered)
+    item_ids = _number([items, data.items.ids, *_named(triples, ITEM)], data.numbered)
+    if triples is not None:
+        triples = _typed_by_catalogue(triples, item_ids)
+    entities = _number([data.entities.ids, *_named(triples, ENTITY)], data.numbered)
+    knowledge = Knowledge() if triples is None else _knowledge(triples, (user_ids, item_ids, entities))
     return Dataset(
-        users,
-        items,
+        user_ids,
+        item_ids,
         entities,
-        interactions,
+        Interactions(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.uint8, np.int32))),
         knowledge,
-        user_table=_aligned(data.users, users),
-        item_table=_aligned(data.items, items),
-        source=source,
+        user_table=_aligned(data.users, user_ids),
+        item_table=_aligned(data.items, item_ids),
+        source={"duplicate_triples": (0 if triples is None else len(triples.relation)) - len(knowledge)},
         entity_table=_aligned(data.entities, entities),
     )
+
+
+def default_split(columns: Container[str], *, any_test: bool) -> str:
+    """The split where none was asked for: given where there are test rows, else last with timestamps, else random."""
+    return "given" if any_test else "last" if "timestamp" in columns else "random"
+
+
+def check_given(split: str, *, any_test: bool) -> None:
+    """Refuse another split than ``given`` for rows that came as test rows."""
+    if split != "given" and any_test:
+        raise UsageError(f"split {split!r} was asked for, and the source brings its own test rows", "use split given")
 
 
 def _rated(rows: InteractionRows, least: float) -> InteractionRows:
     """The rows rated ``least`` or higher, and only their ids."""
     if "rating" not in rows.values:
-        raise UsageError("min_rating needs a rating column, and the interactions have none", "leave min_rating out")
+        raise unrated()
     keep = rows.values["rating"] >= least
     if not keep.any():
-        highest = np.nanmax(rows.values["rating"])
-        raise DataError(f"no row has a rating >= {least:g}; the highest is {highest:g}", "lower min_rating")
+        raise all_below(least, float(np.nanmax(rows.values["rating"])))
     values = {name: value[keep] for name, value in rows.values.items()}
     return InteractionRows(used(rows.user, keep), used(rows.item, keep), rows.is_test[keep], values)
+
+
+def unrated() -> UsageError:
+    """The error for ``min_rating`` without ratings."""
+    return UsageError("min_rating needs a rating column, and the interactions have none", "leave min_rating out")
+
+
+def all_below(least: float, highest: float) -> DataError:
+    """The error for a ``min_rating`` that no row reaches."""
+    return DataError(f"no row has a rating >= {least:g}; the highest is {highest:g}", "lower min_rating")
 
 
 def _number(parts: list[pa.Array], numbered: bool) -> IdMap:
@@ -135,16 +172,29 @@ def _interactions(rows: InteractionRows, users: IdMap, items: IdMap, split: str,
     times = rows.values.get("timestamp")
     order = np.argsort(key, kind="stable") if times is None else np.lexsort((times, key))
     key = key[order]
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
-    counts = np.diff(starts, append=len(key))
+    starts, counts = runs(key)
     last = order[starts + counts - 1]
-    pair, is_test = key[starts] // 2, key[starts] % 2 == 1
-    user, item = (pair // len(items)).astype(np.int32), (pair % len(items)).astype(np.int32)
+    user, item, is_test = unpack(key[starts], len(items))
     values = {name: value[last] for name, value in rows.values.items()}
-    if split != "given" and is_test.any():
-        raise UsageError(f"split {split!r} was asked for, and the source brings its own test rows", "use split given")
+    check_given(split, any_test=bool(is_test.any()))
     part = assign_parts(user, item, split=split, seed=seed, timestamp=values.get("timestamp"), is_test=is_test)
     return Interactions(user, item, part, counts.astype(np.int32), **values)
+
+
+def runs(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each run of equal values starts in sorted keys ≥ 0, and how long it is.
+
+    >>> runs(np.array([4, 4, 9]))
+    (array([0, 2]), array([2, 1]))
+    """
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    return starts, np.diff(starts, append=len(key))
+
+
+def unpack(key: np.ndarray, num_items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """User, item and whether it came as test, of keys (user · num_items + item) · 2 + is_test."""
+    pair = key // 2
+    return (pair // num_items).astype(np.int32), (pair % num_items).astype(np.int32), key % 2 == 1
 
 
 def _aligned(listed: Described, ids: IdMap) -> pa.Table | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from graphrec.data.dataset import Dataset
 from graphrec.data.split import Part
+from graphrec.data.storage import blocks
 
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 
@@ -29,31 +30,55 @@ def check_dataset(dataset: Dataset) -> dict[str, Any]:
     >>> check_dataset(data)["density"]
     0.75
     """
-    edges = dataset.interactions
-    test = edges.part == Part.TEST
-    pair = edges.user.astype(np.int64) * dataset.num_items + edges.item
-    distinct = len(np.unique(pair))
-    train_users = np.bincount(edges.user[~test], minlength=dataset.num_users)
-    train_items = np.bincount(edges.item[~test], minlength=dataset.num_items)
-    test_users = np.unique(edges.user[test])
+    counts = _Counts(dataset)
+    train_users, train_items = counts.users - counts.test_users, counts.items - counts.test_items
     return {
         "users": dataset.num_users,
         "items": dataset.num_items,
         "entities": dataset.num_entities,
-        "interactions": distinct,
-        "density": distinct / (dataset.num_users * dataset.num_items),
-        "rows_per_user": _spread(np.bincount(edges.user, minlength=dataset.num_users)),
-        "rows_per_item": _spread(np.bincount(edges.item, minlength=dataset.num_items)),
-        "parts": {part.name.lower(): int((edges.part == part).sum()) for part in Part},
-        "test_users": len(test_users),
-        "test_users_without_train": int((train_users[test_users] == 0).sum()),
-        "pairs_in_train_and_test": len(pair) - distinct,
+        "interactions": counts.distinct,
+        "density": counts.distinct / (dataset.num_users * dataset.num_items),
+        "rows_per_user": _spread(counts.users),
+        "rows_per_item": _spread(counts.items),
+        "parts": {part.name.lower(): int(counts.parts[part]) for part in Part},
+        "test_users": int((counts.test_users > 0).sum()),
+        "test_users_without_train": int(((counts.test_users > 0) & (train_users == 0)).sum()),
+        "pairs_in_train_and_test": len(dataset.interactions) - counts.distinct,
         "cold_items": _share(train_items == 0),
         "cold_users": _share(train_users == 0),
         "knowledge": _knowledge(dataset),
         "titles": _titles(dataset),
         "source": dataset.source,
     }
+
+
+class _Counts:
+    """Entries by user, item and part, and distinct pairs, counted block by block."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.users, self.test_users = np.zeros((2, dataset.num_users), dtype=np.int64)
+        self.items, self.test_items = np.zeros((2, dataset.num_items), dtype=np.int64)
+        self.parts = np.zeros(len(Part), dtype=np.int64)
+        self.distinct = 0
+        edges, last = dataset.interactions, (-1, -1)
+        for user, item, part in blocks(edges.user, edges.item, edges.part):
+            test = part == Part.TEST
+            _count(self.users, user)
+            _count(self.items, item)
+            _count(self.test_users, user[test])
+            _count(self.test_items, item[test])
+            _count(self.parts, part)
+            fresh = (np.diff(user) != 0) | (np.diff(item) != 0)  # equal pairs stand side by side
+            self.distinct += int(fresh.sum()) + ((int(user[0]), int(item[0])) != last)
+            last = int(user[-1]), int(item[-1])
+
+
+def _count(counts: np.ndarray, index: np.ndarray) -> None:
+    """Add one for each index, looking only at the span of them: users come in order, block by block."""
+    if len(index):
+        first = int(index.min())
+        found = np.bincount(index - first)
+        counts[first : first + len(found)] += found
 
 
 def _titles(dataset: Dataset) -> int:

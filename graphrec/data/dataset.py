@@ -16,17 +16,30 @@ import pyarrow.parquet as pq
 from graphrec.data.columns import KINDS
 from graphrec.data.ids import IdMap
 from graphrec.data.split import Part
+from graphrec.data.storage import BLOCK, blocks, open_column, write_column
 from graphrec.errors import DataError
 from graphrec.files import atomic_path, write_text
 
 FORMAT = "graphrec-dataset"
-VERSION = 1
+VERSION = 2
+COLUMNS = {  # of the interactions, in the folder tables/interactions
+    "user": np.int32,
+    "item": np.int32,
+    "part": np.uint8,
+    "count": np.int32,
+    "timestamp": np.int64,
+    "rating": np.float32,
+    "weight": np.float32,
+}
 _TABLES = {"user_table": "users", "item_table": "items", "entity_table": "entities"}
 
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
     """One entry for each distinct (user, item) of train and of test, sorted by (user, item); all arrays of length n.
+
+    Arrays that come from a graph folder are read-only memory maps: ``graphrec.data.storage.blocks`` passes over more
+    of them than memory holds.
 
     Args:
         user, item: int32 indices.
@@ -126,13 +139,16 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """A digest of ids, interactions with their parts, and knowledge: equal for equal data alone."""
-        digest = hashlib.sha256(json.dumps([self._counts(), self.knowledge.relations]).encode())
+        digest = hashlib.sha256(json.dumps([self.counts(), self.knowledge.relations]).encode())
         for ids in (self.users, self.items, self.entities):
-            digest.update("\0".join(ids.array.to_pylist()).encode())
+            for part in ids.parts(BLOCK):
+                digest.update(part.data)
         for record in (self.interactions, self.knowledge):
             for name, value in vars(record).items():
                 if isinstance(value, np.ndarray):
-                    digest.update(name.encode() + value.tobytes())
+                    digest.update(name.encode())
+                    for (block,) in blocks(value):
+                        digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -141,17 +157,16 @@ class Dataset:
         (root / "dataset.json").unlink(missing_ok=True)
         for name in ("users", "items", "entities"):
             getattr(self, name).save(root / "ids" / f"{name}.parquet")
-        _write(_columns(self.interactions), root / "tables" / "interactions.parquet")
+        _write_interactions(self.interactions, root / "tables" / "interactions")
         _write(_columns(self.knowledge), root / "tables" / "knowledge.parquet")
         for attribute, name in _TABLES.items():
             _write(getattr(self, attribute), root / "tables" / f"{name}.parquet")
-        header = {"format": FORMAT, "version": VERSION, "counts": self._counts()}
-        header |= {"relations": list(self.knowledge.relations), "source": self.source}
-        write_text(root / "dataset.json", json.dumps(header, indent=2, ensure_ascii=False) + "\n")
+        names = list(_columns(self.interactions))
+        write_header(root / "dataset.json", self, names, len(self.interactions), self.source)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Dataset:
-        """Read what ``save`` wrote.
+        """Read what ``save`` wrote; the interactions stay on disk until they are used.
 
         Raises:
             DataError: the folder is foreign, of another version, or damaged.
@@ -159,7 +174,7 @@ class Dataset:
         root = Path(folder)
         header = _read_header(root)
         tables = root / "tables"
-        interactions, knowledge = _read(tables / "interactions.parquet"), _read(tables / "knowledge.parquet")
+        knowledge = _read(tables / "knowledge.parquet")
         users, items, entities = (
             IdMap.load(root / "ids" / f"{name}.parquet") for name in ("users", "items", "entities")
         )
@@ -167,18 +182,18 @@ class Dataset:
             users,
             items,
             entities,
-            Interactions(**_arrays(interactions)),
+            _read_interactions(tables / "interactions", header),
             Knowledge(**_arrays(knowledge), relations=tuple(header["relations"])),
             user_table=_read(tables / "users.parquet", optional=True),
             item_table=_read(tables / "items.parquet", optional=True),
             source=header["source"],
             entity_table=_read(tables / "entities.parquet", optional=True),
         )
-        if dataset._counts() != header["counts"]:
+        if dataset.counts() != header["counts"]:
             raise DataError(f"{root}: its tables do not match dataset.json", "build the folder anew")
         return dataset
 
-    def _counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         sizes = {"users": self.num_users, "items": self.num_items, "entities": self.num_entities}
         return sizes | {"interactions": len(self.interactions), "knowledge": len(self.knowledge)}
 
@@ -192,25 +207,59 @@ class Dataset:
         return "entity", node - self.num_users - self.num_items
 
 
+def write_header(path: Path, dataset: Dataset, columns: list[str], rows: int, source: dict[str, Any]) -> None:
+    """Write dataset.json for the ids and the knowledge of ``dataset``.
+
+    Args:
+        columns: of the interactions.
+        rows: how many interactions.
+    """
+    header = {"format": FORMAT, "version": VERSION, "counts": dataset.counts() | {"interactions": rows}}
+    header |= {"columns": columns, "relations": list(dataset.knowledge.relations), "source": source}
+    write_text(path, json.dumps(header, indent=2, ensure_ascii=False) + "\n")
+
+
 def _title(table: pa.Table | None, index: int) -> str | None:
     return table["title"][index].as_py() if table is not None and "title" in table.column_names else None
 
 
-def _columns(record: Interactions | Knowledge) -> pa.Table:
-    return pa.table({name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)})
+def _columns(record: Interactions | Knowledge) -> dict[str, np.ndarray]:
+    return {name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)}
+
+
+def _write_interactions(record: Interactions, folder: Path) -> None:
+    """A file for each column, and none left from before."""
+    columns = _columns(record)
+    for name in COLUMNS:
+        path = folder / f"{name}.npy"
+        if name not in columns:
+            path.unlink(missing_ok=True)
+            continue
+        with atomic_path(path) as temporary:
+            write_column(temporary, columns[name])
+
+
+def _read_interactions(folder: Path, header: dict[str, Any]) -> Interactions:
+    """Memory maps of the columns, of the types and the length that they must have."""
+    columns = {name: open_column(folder / f"{name}.npy") for name in header["columns"] if name in COLUMNS}
+    for name, column in columns.items():
+        if column.dtype != COLUMNS[name] or len(column) != header["counts"]["interactions"]:
+            found = f"{len(column)} values of {column.dtype}"
+            raise DataError(f"{folder / name}.npy: {found} do not match dataset.json", "build the folder anew")
+    return Interactions(**columns)
 
 
 def _arrays(table: pa.Table) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _write(table: pa.Table | None, path: Path) -> None:
+def _write(table: pa.Table | dict[str, np.ndarray] | None, path: Path) -> None:
     """Write a table atomically; no table means no file, also none left from before."""
     if table is None:
         path.unlink(missing_ok=True)
         return
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table if isinstance(table, pa.Table) else pa.table(table), temporary)
 
 
 def _read(path: Path, *, optional: bool = False) -> pa.Table | None:

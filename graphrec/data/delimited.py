@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
@@ -49,6 +49,12 @@ def open_delimited(path: Path, delimiter: str | None = None, header: Sequence[st
     delimiter = _delimiter(path, delimiter, headed=header is None)
     if _check_bytes(path):
         _check_quotes(path, delimiter)
+    return learn_columns(path, delimiter, header)
+
+
+def learn_columns(path: Path, delimiter: str | None = None, header: Sequence[str] | None = None) -> DelimitedFile:
+    """The file's columns from its beginning alone; its form is not checked any further. As ``open_delimited``."""
+    delimiter = _delimiter(path, delimiter, headed=header is None)
     first = next(_rows(path, delimiter), None)
     if first is None:
         raise DataError(f"{path}: the file is empty", "it needs a header row and at least one row")
@@ -66,41 +72,87 @@ def read_delimited(file: DelimitedFile, types: dict[str, pa.DataType]) -> tuple[
     Returns:
         The table, without any null, and whether rows were left out.
     """
-    ragged = []
-
-    def note(row: pa_csv.InvalidRow) -> str:
-        ragged.append(row.actual_columns)
-        return "skip"
-
+    ragged = Ragged()
     try:
-        table = pa_csv.read_csv(
-            file.path,
-            read_options=pa_csv.ReadOptions(column_names=None if file.headed else list(file.columns)),
-            parse_options=pa_csv.ParseOptions(
-                delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=note
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=types, include_columns=list(types), null_values=[], strings_can_be_null=False
-            ),
-        )
+        table = pa_csv.read_csv(file.path, **_options(file, types, ragged))
     except pa.ArrowInvalid as error:
         raise _not_readable(file.path, error) from error
-    return table, bool(ragged)
+    return table, ragged.count > 0
 
 
-def locate(file: DelimitedFile) -> tuple[np.ndarray, list[tuple[int, str]]]:
+@dataclass
+class Ragged:
+    """Rows with too few or too many fields."""
+
+    count: int = 0
+
+    def skip(self, row: pa_csv.InvalidRow) -> str:
+        """Count a row and leave it out."""
+        self.count += 1
+        return "skip"
+
+
+def stream_delimited(
+    file: DelimitedFile, types: dict[str, pa.DataType], ragged: Ragged, size: int
+) -> Iterator[pa.RecordBatch]:
+    """What ``read_delimited`` reads, from ``size`` bytes at a time; rows left out are counted in ``ragged``."""
+    try:
+        yield from pa_csv.open_csv(file.path, **_options(file, types, ragged, size))
+    except pa.ArrowInvalid as error:
+        raise _not_readable(file.path, error) from error
+
+
+def _options(
+    file: DelimitedFile, types: dict[str, pa.DataType], ragged: Ragged, size: int | None = None
+) -> dict[str, Any]:
+    """Every field as the text it is."""
+    names = None if file.headed else list(file.columns)
+    return {
+        "read_options": pa_csv.ReadOptions(column_names=names, block_size=size),
+        "parse_options": pa_csv.ParseOptions(
+            delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=ragged.skip
+        ),
+        "convert_options": pa_csv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=[], strings_can_be_null=False
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where rows stand in a file.
+
+    Args:
+        line: row → line, for the rows asked for; rows count from 0 and only those that are kept.
+        ragged: (line, reason) of the first few rows left out.
+        count: how many were.
+    """
+
+    line: dict[int, int]
+    ragged: list[tuple[int, str]]
+    count: int
+
+
+def locate(file: DelimitedFile, wanted: Collection[int], shown: int) -> Located:
     """Line numbers, found by a slow second reading; called only once something is wrong.
 
-    Returns:
-        The line of each row that ``read_delimited`` kept, and (line, reason) of each row that it left out.
+    Args:
+        wanted: rows, counted as ``read_delimited`` keeps them.
+        shown: how many of the rows left out to describe.
     """
-    kept, ragged = [], []
+    kept, count = 0, 0
+    lines: dict[int, int] = {}
+    ragged: list[tuple[int, str]] = []
     for line, fields in islice(_rows(file.path, file.delimiter), int(file.headed), None):
         if len(fields) == len(file.columns):
-            kept.append(line)
+            if kept in wanted:
+                lines[kept] = line
+            kept += 1
         else:
-            ragged.append((line, f"{len(fields)} fields where {len(file.columns)} were expected"))
-    return np.array(kept, dtype=np.int64), ragged
+            count += 1
+            if len(ragged) < shown:
+                ragged.append((line, f"{len(fields)} fields where {len(file.columns)} were expected"))
+    return Located(lines, ragged, count)
 
 
 def _delimiter(path: Path, given: str | None, *, headed: bool) -> str:
@@ -126,18 +178,16 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 def _check_bytes(path: Path) -> bool:
     """Refuse NUL bytes; return whether the file holds quotes."""
-    if path.stat().st_size == 0:
-        return False
-    content = np.memmap(path, dtype=np.uint8, mode="r")
-    quotes = False
-    for start in range(0, len(content), BLOCK):
-        block = content[start : start + BLOCK]
-        if not block.all():
-            line = int((content[: start + int(np.argmin(block != 0))] == 10).sum()) + 1
-            raise DataError(
-                f"{path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16", "save it as UTF-8 text"
-            )
-        quotes = quotes or bool((block == ord('"')).any())
+    quotes, lines = False, 1
+    with open(path, "rb") as file:
+        while content := file.read(BLOCK):
+            place = content.find(0)
+            if place >= 0:
+                line = lines + content.count(b"\n", 0, place)
+                message = f"{path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16"
+                raise DataError(message, "save it as UTF-8 text")
+            quotes = quotes or b'"' in content
+            lines += content.count(b"\n")
     return quotes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,6 +104,19 @@ class IdMap:
         """Index of each row of a dictionary-encoded column, −1 where it is unknown."""
         codes = column.indices.to_numpy(zero_copy_only=False)
         return self.lookup(column.dictionary)[codes] if len(codes) else np.zeros(0, dtype=np.int32)
+
+    def parts(self, rows: int) -> Iterator[np.ndarray]:
+        """The bytes of the ids, ``rows`` ids at a time: their lengths as int64, then their text joined.
+
+        >>> [part.tolist() for part in IdMap.from_values(["a", "bc"]).parts(2)]
+        [[1, 2], [97, 98, 99]]
+        """
+        for start in range(0, len(self), rows):
+            part = self.array[start : start + rows]
+            _, ends, text = part.buffers()
+            ends = np.frombuffer(ends, dtype=np.int64)[part.offset : part.offset + len(part) + 1]
+            yield np.diff(ends)
+            yield np.frombuffer(text or b"", dtype=np.uint8)[ends[0] : ends[-1]]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ids as a Parquet file with the column ``id``, atomically."""

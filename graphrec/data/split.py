@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -12,6 +14,8 @@ SPLITS = ("given", "random", "last", "time")
 TEST_SHARE = 0.2  # of the rows, for random and time
 HELD_SHARE = 0.1  # of a user's train rows, for select and again for blend
 FEWEST = 5  # train rows from which a user gives some to select and blend
+NEEDS = {"given": "is_test", "last": "timestamp", "time": "timestamp"}  # the column that a split goes by
+SPANS = 1 << 16  # of time, counted in one pass
 _TEST_STREAM, _HELD_STREAM = 0, 1  # keep the draws of the two steps apart
 
 
@@ -63,20 +67,108 @@ def assign_parts(
     >>> assign_parts(np.zeros(4, int), np.arange(4), split="last", timestamp=np.array([5, 9, 9, 1])).tolist()
     [0, 0, 3, 0]
     """
+    columns = {"timestamp": timestamp, "is_test": is_test}
+    check_needs(split, [name for name, column in columns.items() if column is not None])
+    cut = None
+    if split == "time":
+        cut = newest_cut(lambda: iter([np.asarray(timestamp)]), round(TEST_SHARE * len(user)))
+    return Splitter(split, seed, cut).assign(user, item, timestamp=timestamp, is_test=is_test)
+
+
+def check_needs(split: str, columns: Container[str]) -> None:
+    """Refuse a split that does not exist, or whose column is not there.
+
+    Args:
+        split: one of SPLITS.
+        columns: which of "timestamp" and "is_test" there are.
+    """
     check_split(split)
-    needed = is_test if split == "given" else timestamp if split in ("last", "time") else user
-    if needed is None:
+    needed = NEEDS.get(split)
+    if needed is not None and needed not in columns:
         raise _impossible(split)
-    if split == "given":
-        test = np.asarray(is_test, dtype=bool)
-    elif split == "random":
-        test = _random_share(user, TEST_SHARE, 2, np.random.default_rng([seed, _TEST_STREAM]))
-    else:
-        times = np.asarray(timestamp)
-        test = _newest_each(user, item, times) if split == "last" else _newest_overall(user, item, times)
-    parts = np.full(len(user), Part.TEST, dtype=np.uint8)
-    parts[~test] = _divide_train(user[~test], np.random.default_rng([seed, _HELD_STREAM]))
-    return parts
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where the newest rows begin: all rows later than ``time``, and of those at it all but the first ``earlier``."""
+
+    time: int
+    earlier: int
+
+
+def newest_cut(blocks: Callable[[], Iterator[np.ndarray]], newest: int) -> Cut | None:
+    """The cut before the ``newest`` last rows in order of time, then of place; None for no rows.
+
+    Each pass over the blocks counts the rows in equal spans of time and looks closer at the span with the cut, so that
+    memory does not grow with the rows.
+
+    Args:
+        blocks: a fresh pass over the times, int64 ≥ −1, block after block.
+        newest: how many rows lie behind the cut.
+
+    >>> newest_cut(lambda: iter([np.array([5, 9]), np.array([9, 9, 1])]), 2)
+    Cut(time=9, earlier=1)
+    """
+    if newest == 0:
+        return None
+    low = min(int(block.min(initial=np.iinfo(np.int64).max)) for block in blocks())
+    high = max(int(block.max(initial=-1)) for block in blocks())
+    wanted = newest  # of the rows at times in [low, high], so many lie behind the cut
+    while True:
+        width = -(-(high - low + 1) // SPANS)
+        counts = np.zeros(SPANS, dtype=np.int64)
+        for block in blocks():
+            inside = block[(block >= low) & (block <= high)] - low
+            places = inside.view(np.uint64) // np.uint64(width)  # from −1 to the last time is more than int64 holds
+            counts += np.bincount(places.astype(np.int64), minlength=SPANS)
+        behind = np.cumsum(counts[::-1])[::-1]  # rows in this span and later ones
+        span = int(np.flatnonzero(behind >= wanted)[-1])
+        wanted -= int(behind[span] - counts[span])
+        low, high = low + span * width, min(high, low + (span + 1) * width - 1)
+        if width == 1:
+            return Cut(low, int(counts[span]) - wanted)
+
+
+class Splitter:
+    """Assigns parts block after block; the blocks of one data set give what all rows together would.
+
+    Args:
+        split: one of SPLITS.
+        seed: of all random choices.
+        cut: for the split ``time``, where the newest rows of the data set begin.
+    """
+
+    def __init__(self, split: str, seed: int, cut: Cut | None = None) -> None:
+        self.split = split
+        self._test_draws = np.random.default_rng([seed, _TEST_STREAM])
+        self._held_draws = np.random.default_rng([seed, _HELD_STREAM])
+        self._cut = cut
+        self._at_cut = 0  # rows at the time of the cut so far
+
+    def assign(
+        self, user: np.ndarray, item: np.ndarray, *, timestamp: np.ndarray | None, is_test: np.ndarray | None
+    ) -> np.ndarray:
+        """The parts of the next rows, uint8; a user's rows must come in one block. Arguments as for assign_parts."""
+        if self.split == "given":
+            test = np.asarray(is_test, dtype=bool)
+        elif self.split == "random":
+            test = _random_share(user, TEST_SHARE, 2, self._test_draws)
+        elif self.split == "last":
+            test = _newest_each(user, item, np.asarray(timestamp))
+        else:
+            test = self._newest_overall(np.asarray(timestamp))
+        parts = np.full(len(user), Part.TEST, dtype=np.uint8)
+        parts[~test] = _divide_train(user[~test], self._held_draws)
+        return parts
+
+    def _newest_overall(self, timestamp: np.ndarray) -> np.ndarray:
+        if self._cut is None:
+            return np.zeros(len(timestamp), dtype=bool)
+        at = np.flatnonzero(timestamp == self._cut.time)
+        test = timestamp > self._cut.time
+        test[at[max(0, self._cut.earlier - self._at_cut) :]] = True
+        self._at_cut += len(at)
+        return test
 
 
 def _divide_train(user: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -101,13 +193,6 @@ def _newest_each(user: np.ndarray, item: np.ndarray, timestamp: np.ndarray) -> n
     rank[order] = np.arange(len(user))
     place, count = _places(user, rank)
     return (place == count - 1) & (count >= 2)
-
-
-def _newest_overall(user: np.ndarray, item: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
-    test = np.zeros(len(user), dtype=bool)
-    newest = round(TEST_SHARE * len(user))
-    test[np.lexsort((item, user, timestamp))[len(user) - newest :]] = True
-    return test
 
 
 def _places(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class _Raw:
+class Raw:
     """A table as found, its columns under our names; ``file`` where lines can be counted."""
 
     where: str
@@ -88,7 +88,7 @@ def read_table(
     (['007', '7'], ['1', '2'])
     """
     raw = _load(source, spec, renamed or {}, header, delimiter)
-    ids, numbers, attributes = _convert(raw, spec)
+    ids, numbers, attributes = convert(raw, spec)
     if not raw.table.num_rows and not raw.ragged:
         raise DataError(f"{raw.where}: the {spec.table} table has no rows", "give at least one row or leave it out")
     if not raw.ragged and not raw.faults:
@@ -99,19 +99,20 @@ def read_table(
 def used(column: pa.DictionaryArray, mask: np.ndarray) -> pa.DictionaryArray:
     """The rows where ``mask`` holds, with only the names that they use."""
     rows = column.indices.fill_null(0).to_numpy()[mask]
-    codes = np.unique(rows)
-    indices = pa.array(np.searchsorted(codes, rows).astype(np.int32))
-    return pa.DictionaryArray.from_arrays(indices, column.dictionary.take(pa.array(codes)))
+    kept = np.zeros(len(column.dictionary), dtype=bool)
+    kept[rows] = True
+    place = np.cumsum(kept, dtype=np.int32) - 1
+    return pa.DictionaryArray.from_arrays(pa.array(place[rows]), column.dictionary.filter(pa.array(kept)))
 
 
 def _load(
     source: Source, spec: Columns, renamed: Mapping[str, str], header: Sequence[str] | None, delimiter: str | None
-) -> _Raw:
+) -> Raw:
     """Open the source and read the columns that are wanted, under our names."""
     if isinstance(source, pa.Table):
         where = f"{spec.table} (Table)"
         chosen = resolve(spec, source.column_names, renamed, where)
-        return _Raw(where, source.select(list(chosen.values())).rename_columns(list(chosen)))
+        return Raw(where, source.select(list(chosen.values())).rename_columns(list(chosen)))
     if isinstance(source, pd.DataFrame):
         return _from_pandas(source, spec, renamed)
     path = check_file(source, spec.table)
@@ -122,7 +123,7 @@ def _load(
     keys = {name for name in chosen if name in IDS or name in ("head_type", "tail_type")}
     types = {theirs: DICTIONARY if ours in keys else pa.large_string() for ours, theirs in chosen.items()}
     table, ragged = read_delimited(file, types)
-    return _Raw(str(path), table.rename_columns(list(chosen)), file, ragged)
+    return Raw(str(path), table.rename_columns(list(chosen)), file, ragged)
 
 
 def check_file(source: str | os.PathLike[str], table: str) -> Path:
@@ -139,7 +140,7 @@ def check_file(source: str | os.PathLike[str], table: str) -> Path:
     return path
 
 
-def _from_pandas(frame: pd.DataFrame, spec: Columns, renamed: Mapping[str, str]) -> _Raw:
+def _from_pandas(frame: pd.DataFrame, spec: Columns, renamed: Mapping[str, str]) -> Raw:
     where = f"{spec.table} (DataFrame)"
     found = [str(name) for name in frame.columns]
     columns = {}
@@ -148,10 +149,10 @@ def _from_pandas(frame: pd.DataFrame, spec: Columns, renamed: Mapping[str, str])
             columns[ours] = pa.chunked_array([pa.array(frame.iloc[:, found.index(theirs)], from_pandas=True)])
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(f"{where}: {theirs} mixes types ({error})", "turn the column into text") from error
-    return _Raw(where, pa.table(columns))
+    return Raw(where, pa.table(columns))
 
 
-def _from_parquet(path: Path, spec: Columns, renamed: Mapping[str, str]) -> _Raw:
+def _from_parquet(path: Path, spec: Columns, renamed: Mapping[str, str]) -> Raw:
     try:
         schema = pq.read_schema(path)
         chosen = resolve(spec, schema.names, renamed, str(path))
@@ -159,10 +160,10 @@ def _from_parquet(path: Path, spec: Columns, renamed: Mapping[str, str]) -> _Raw
         table = pq.read_table(path, columns=list(chosen.values()), read_dictionary=keys, partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
-    return _Raw(str(path), table.select(list(chosen.values())).rename_columns(list(chosen)))
+    return Raw(str(path), table.select(list(chosen.values())).rename_columns(list(chosen)))
 
 
-def _convert(raw: _Raw, spec: Columns) -> tuple[dict[str, pa.DictionaryArray], dict[str, np.ndarray], pa.Table | None]:
+def convert(raw: Raw, spec: Columns) -> tuple[dict[str, pa.DictionaryArray], dict[str, np.ndarray], pa.Table | None]:
     """Typed columns; what cannot be read is added to ``raw.faults``."""
     ids, numbers, attributes = {}, {}, {}
     for name in raw.table.column_names:
@@ -195,33 +196,59 @@ def _repeated(column: pa.DictionaryArray, name: str) -> list[Fault]:
 
 
 def _without_bad(
-    raw: _Raw,
+    raw: Raw,
     ids: dict[str, pa.DictionaryArray],
     numbers: dict[str, np.ndarray],
     attributes: pa.Table | None,
     skip: bool,
 ) -> Rows:
     """Stop at the first bad row, or leave all of them out and say so."""
-    lines, ragged = locate(raw.file) if raw.file else (np.arange(1, raw.table.num_rows + 1), [])
-    unit = "line" if raw.file else "row"
-    found = sorted(ragged + [(int(lines[row]), reason) for fault in raw.faults for row, reason in fault.first])
+    faulty = [one for fault in raw.faults for one in fault.first]
+    found, ragged, unit = places(raw.file, faulty)
     if not skip:
-        line, reason = found[0]
-        raise DataError(f"{raw.where}, {unit} {line}: {reason}", "correct it, or skip bad rows with --on-bad-row skip")
+        raise bad_row(raw.where, unit, found)
     bad = np.zeros(raw.table.num_rows, dtype=bool)
     for one in raw.faults:
         bad |= one.rows
     if bad.all():
         raise DataError(f"{raw.where}: every row is bad; {unit} {found[0][0]}: {found[0][1]}", "check the delimiter")
-    examples: dict[int, dict[str, Any]] = {}
-    for line, reason in found:
-        examples.setdefault(line, {"file": raw.where, unit: line, "reason": reason})
     return Rows(
         raw.where,
         {name: used(column, ~bad) for name, column in ids.items()},
         {name: column[~bad] for name, column in numbers.items()},
         attributes.filter(pa.array(~bad)) if attributes is not None else None,
-        read=raw.table.num_rows + len(ragged),
-        skipped=int(bad.sum()) + len(ragged),
-        examples=tuple(examples.values())[:SHOWN],
+        read=raw.table.num_rows + ragged,
+        skipped=int(bad.sum()) + ragged,
+        examples=first_examples(raw.where, unit, found),
     )
+
+
+def places(file: DelimitedFile | None, faulty: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], int, str]:
+    """Where bad rows stand.
+
+    Args:
+        file: the text they come from, None where there is none.
+        faulty: (row from 0, reason) of the first few.
+
+    Returns:
+        (line or row from 1, reason) in order, rows with a wrong number of fields among them; the number of the latter;
+        and which of "line" and "row" the numbers count.
+    """
+    if file is None:
+        return sorted((row + 1, reason) for row, reason in faulty), 0, "row"
+    located = locate(file, {row for row, _ in faulty}, SHOWN)
+    return sorted(located.ragged + [(located.line[row], reason) for row, reason in faulty]), located.count, "line"
+
+
+def bad_row(where: str, unit: str, found: Sequence[tuple[int, str]]) -> DataError:
+    """The error for the first bad row."""
+    line, reason = found[0]
+    return DataError(f"{where}, {unit} {line}: {reason}", "correct it, or skip bad rows with --on-bad-row skip")
+
+
+def first_examples(where: str, unit: str, found: Sequence[tuple[int, str]]) -> tuple[dict[str, Any], ...]:
+    """The first few bad rows, each with one reason."""
+    examples: dict[int, dict[str, Any]] = {}
+    for line, reason in found:
+        examples.setdefault(line, {"file": where, unit: line, "reason": reason})
+    return tuple(examples.values())[:SHOWN]

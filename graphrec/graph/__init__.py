@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from graphrec.graph.block import Block
-from graphrec.graph.build import build_graph, graph_report
+from graphrec.graph.build import build_graph
 from graphrec.graph.hetero import HeteroGraph
 from graphrec.graph.interop import from_networkx, from_pyg, to_networkx, to_pyg
+from graphrec.graph.report import dataset_report, graph_report
 
-__all__ = ["Block", "HeteroGraph", "build_graph", "from_networkx", "from_pyg", "graph_report", "to_networkx", "to_pyg"]
+__all__ = [
+    "Block",
+    "HeteroGraph",
+    "build_graph",
+    "dataset_report",
+    "from_networkx",
+    "from_pyg",
+    "graph_report",
+    "to_networkx",
+    "to_pyg",
+]

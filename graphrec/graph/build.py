@@ -1,21 +1,17 @@
-"""From a data set to the graph that models propagate on, and what there is to say about it."""
+"""From a data set to the graph that models propagate on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numba
 import numpy as np
 import torch
-from torch import Tensor
 
 from graphrec.data import Dataset, Interactions, Knowledge, Part
-from graphrec.graph.hetero import INTERACTS, KINDS, HeteroGraph, assemble
+from graphrec.graph.hetero import INTERACTS, HeteroGraph, assemble
 from graphrec.sparse import CSR
-
-_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowledge: bool = True) -> HeteroGraph:
@@ -94,46 +90,3 @@ def _append(rowptr, facts, facts_kind, place, col, kind):  # type: ignore[no-unt
         for edge in range(count):
             col[place[node] + edge] = facts[begin + edge]
             kind[place[node] + edge] = facts_kind[begin + edge]
-
-
-def graph_report(graph: HeteroGraph) -> dict[str, Any]:
-    """Facts about a graph, ready for JSON.
-
-    Returns:
-        ``nodes`` by kind; ``edges`` by relation, inverses not repeated; ``degrees`` of each kind with nodes: mean and
-        quantiles of the number of incoming edges; ``components``: number of connected ones and nodes in the
-        largest; ``isolated`` nodes by kind; ``dropped_self_loops``.
-    """
-    degree = graph.adjacency.degree
-    by_kind = {kind: degree[graph.first(kind) : graph.first(kind) + graph.count(kind)] for kind in KINDS}
-    assert graph.adjacency.edge_type is not None
-    by_type = torch.bincount(graph.adjacency.edge_type, minlength=graph.num_relations).tolist()
-    return {
-        "nodes": {kind: graph.count(kind) for kind in KINDS},
-        "edges": {graph.relations[i]: by_type[i] for i in range(0, graph.num_relations, 2)},
-        "degrees": {kind: _quantiles(own) for kind, own in by_kind.items() if len(own)},
-        "components": _components(graph),
-        "isolated": {kind: int((own == 0).sum()) for kind, own in by_kind.items()},
-        "dropped_self_loops": graph.dropped_self_loops,
-    }
-
-
-def _quantiles(degree: Tensor) -> dict[str, float]:
-    values = degree.double().cpu().numpy()
-    points = np.quantile(values, _QUANTILES).tolist()
-    return {"mean": float(values.mean())} | {f"q{q:g}": point for q, point in zip(_QUANTILES, points, strict=True)}
-
-
-def _components(graph: HeteroGraph) -> dict[str, int]:
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    if not graph.num_nodes:
-        return {"count": 0, "largest": 0}
-    csr = graph.adjacency
-    links = csr_array(
-        (np.ones(csr.num_edges, np.int8), csr.col.cpu().numpy(), csr.rowptr.cpu().numpy()),
-        shape=(graph.num_nodes, graph.num_nodes),
-    )
-    count, label = connected_components(links, directed=False)
-    return {"count": int(count), "largest": int(np.bincount(label).max())}

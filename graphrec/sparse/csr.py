@@ -6,6 +6,7 @@ N rows, M columns, E edges.
 from __future__ import annotations
 
 import itertools
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -80,18 +81,18 @@ class CSR:
         Raises:
             UsageError: lengths that differ, or a number out of range.
         """
-        row, col = torch.as_tensor(row), torch.as_tensor(col)
+        row, col = _as_tensor(row), _as_tensor(col)
         _check(row.shape == col.shape and row.dim() == 1, f"row and col differ: {list(row.shape)}, {list(col.shape)}")
         check_range("row", row, num_rows)
         check_range("col", col, num_cols)
-        kind = None if edge_type is None else torch.as_tensor(edge_type)
+        kind = None if edge_type is None else _as_tensor(edge_type)
         order = sorted_order(*((row, col) if kind is None else (row, kind, col)))
         return cls(
             rowptr=_row_pointers(row, num_rows),
             col=col[order].to(torch.int32),
             num_cols=num_cols,
             edge_type=None if kind is None else kind[order].to(torch.int32),
-            value=None if value is None else torch.as_tensor(value)[order].to(torch.float32),
+            value=None if value is None else _as_tensor(value)[order].to(torch.float32),
         )
 
     @classmethod
@@ -276,6 +277,13 @@ def scale_edges(csr: CSR, row_scale: Tensor, col_scale: Tensor) -> CSR:
         rows = row_scale[first:last].repeat_interleave(csr.degree[first:last], output_size=end - begin)
         value[begin:end] = rows * col_scale[csr.col[begin:end]]
     return csr.with_value(value)
+
+
+def _as_tensor(values: Any) -> Tensor:
+    """A tensor over the same memory, also that of a read-only memory map: a CSR never writes to what it is given."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
+        return torch.as_tensor(values)
 
 
 def _row_pointers(row: Tensor, num_rows: int) -> Tensor:

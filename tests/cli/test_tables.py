@@ -124,3 +124,49 @@ def test_wrong_options_exit_with_2(call: Call, tables: Path, options: tuple[str,
 def test_a_single_user_can_be_built(call: Call, tmp_path: Path) -> None:
     one = written(tmp_path / "one.csv", "user_id,item_id\nann,i1\nann,i2\nann,i3\n")
     assert call("build", one, "--out", tmp_path / "graph").status == 0
+
+
+def test_parts_are_built_past_memory(call: Call, tmp_path: Path) -> None:
+    rows = [f"u{n % 7},i{n % 11}\n" for n in range(60)]
+    (tmp_path / "parts").mkdir()
+    for name, some in (("0.csv", rows[:30]), ("1.csv", rows[30:])):
+        written(tmp_path / "parts" / name, "user_id,item_id\n" + "".join(some))
+    whole = written(tmp_path / "whole.csv", "user_id,item_id\n" + "".join(rows))
+    small = call("build", whole, "--out", tmp_path / "small", "--json").json
+    for source, options in ((tmp_path / "parts", ()), (whole, ("--memory=1GB",)), (tmp_path / "parts/*.csv", ())):
+        out = tmp_path / "large"
+        done = call("build", source, "--out", out, "--json", "--overwrite", *options)
+        assert done.status == 0, done.err
+        assert "about 60 rows, 7 users, 11 items; memory: up to" in done.err
+        assert "sorting and joining rows: 60 of 60, 0 s, done" in done.err
+        estimate = done.json["estimate"]
+        assert done.json == small | {"estimate": estimate} and estimate["rows"] == 60
+        for name in ("user", "item", "part", "count"):
+            column = f"tables/interactions/{name}.npy"
+            assert (out / column).read_bytes() == (tmp_path / "small" / column).read_bytes()
+    checked = call("check", tmp_path / "parts", "--memory=1GB", "--json")
+    assert checked.json["interactions"] == 60 and "reading rows" in checked.err
+
+
+def test_memory_that_cannot_be(call: Call, tables: Path, tmp_path: Path) -> None:
+    for size in ("much", "4", "-4GB", "4 apples"):
+        done = call("build", tables / "interactions.csv", "--memory", size, "--out", tmp_path / "graph")
+        assert done.status == 2
+        assert "memory must be a size such as 500MB" in done.err
+    done = call("build", tables / "interactions.csv", "--memory=20MB", "--out", tmp_path / "graph")
+    assert done.status == 1
+    assert "--memory 20MB is too little for about" in done.err
+    assert "give at least" in done.err
+
+
+def test_unfinished_work_is_gone_on_with_or_replaced(call: Call, tables: Path, tmp_path: Path) -> None:
+    out = tmp_path / "graph"
+    (out / ".building").mkdir(parents=True)
+    assert call("build", tables / "interactions.csv", "--out", out).status == 0
+    assert not (out / ".building").exists()
+    (out / ".building").mkdir()
+    again = call("build", tables / "interactions.csv", "--memory=1GB", "--out", out)
+    assert "holds a graph already" in again.err
+    again = call("build", tables / "interactions.csv", "--memory=1GB", "--out", out, "--overwrite")
+    assert again.status == 0
+    assert "starting anew" in again.err

@@ -271,7 +271,7 @@ def test_a_graph_folder_comes_back_as_it_was(tmp_path: Path) -> None:
     loaded = Dataset.load(tmp_path / "graph")
     same(data, loaded)
     assert loaded.source == data.source and loaded.item_table.equals(data.item_table) and loaded.user_table is None
-    assert json.loads((tmp_path / "graph" / "dataset.json").read_text())["version"] == 1
+    assert json.loads((tmp_path / "graph" / "dataset.json").read_text())["version"] == 2
     read_dataset(log).save(tmp_path / "graph")  # over it: nothing of the former is left
     loaded = Dataset.load(tmp_path / "graph")
     assert loaded.item_table is None and len(loaded.knowledge) == 0 and loaded.num_entities == 0
@@ -295,7 +295,7 @@ def test_foreign_and_damaged_graph_folders_are_refused(tmp_path: Path) -> None:
         read_dataset(tmp_path)
     written = json.loads(header.read_text())
     header.write_text(json.dumps(written | {"version": 99}))
-    with pytest.raises(DataError, match="has version 99, this graphrec reads version 1"):
+    with pytest.raises(DataError, match="has version 99, this graphrec reads version 2"):
         Dataset.load(tmp_path)
     header.write_text(json.dumps(written))
     pq.write_table(pa.table({"id": ["a", "b"]}), tmp_path / "ids" / "users.parquet")

@@ -169,3 +169,9 @@ def test_wrong_pairs_are_refused() -> None:
         CSR.from_pairs(one, torch.tensor([0, 1]), 2, 2)
     with pytest.raises(UsageError, match="col must be integers"):
         CSR.from_pairs(one, torch.tensor([0.5]), 2, 2)
+
+
+def test_from_pairs_takes_read_only_arrays() -> None:
+    row, col = np.array([1, 0]), np.array([0, 1], np.int32)
+    row.flags.writeable = col.flags.writeable = False  # as memory maps are; torch warns of them
+    assert CSR.from_pairs(row, col, 2, 2).col.tolist() == [1, 0]

@@ -1,0 +1,195 @@
+"""What a build will take, said before it starts: rows, ids, memory, disk and time, from a sample and the file sizes."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from graphrec.data.delimited import Ragged, learn_columns
+from graphrec.data.large.memory import shown_size
+from graphrec.data.large.parts import TablePart, footer
+from graphrec.data.large.store import WORK
+from graphrec.data.request import Request
+from graphrec.errors import DataError
+
+# Measured on 2 cores with 10 and 100 million rows of two ids and a timestamp.
+ROWS_PER_SECOND = {"parquet": 500_000, "text": 400_000}
+PROCESS_BYTES = 330_000_000  # Python, Arrow, DuckDB without rows, blocks, and torch for the report
+LEAST_DUCKDB = 120_000_000  # below this, sorting gives up
+BYTES_PER_ID = 100  # beside its text: positions, hashes, counts
+ROW_BYTES_IN_WORK = 24  # of a row in the store and in the sort's spill, beside its values
+
+BLOCKS = 16  # looked at in the sample
+SAMPLE_ROWS = 1 << 16  # of each block
+SAMPLE_BYTES = 1 << 21
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a build will take; all but the file sizes is a guess from a sample.
+
+    Args:
+        rows, users, items: how many.
+        memory: bytes that it needs at least.
+        limit: bytes that it may use.
+        disk: bytes that it needs in the graph folder while it works.
+        free: bytes that there are.
+        seconds: for the whole build.
+    """
+
+    rows: int
+    users: int
+    items: int
+    memory: int
+    limit: int
+    disk: int
+    free: int
+    seconds: float
+
+    def check(self, out: Path) -> None:
+        """Refuse what cannot end well.
+
+        Raises:
+            DataError: with the numbers, and what would do.
+        """
+        if self.memory > self.limit:
+            ids = f"{self.users + self.items:,} ids"
+            message = f"--memory {shown_size(self.limit)} is too little for about {ids}"
+            raise DataError(message, f"give at least {shown_size(1.05 * self.memory)}")
+        if self.disk > self.free:
+            message = f"{out}: about {shown_size(self.disk)} of disk are needed for about {self.rows:,} rows"
+            raise DataError(f"{message}, and {shown_size(self.free)} are free", "free some, or choose another disk")
+
+
+def estimate(parts: Sequence[TablePart], request: Request, limit: int, out: Path) -> Estimate:
+    """Look at a sample of the parts.
+
+    Args:
+        limit: bytes of memory that the build may use.
+        out: the graph folder, perhaps with unfinished work in it.
+    """
+    sample, rows = _sample(parts, request)
+    names = [[piece for block in sample for piece in _pieces(block.column(place), len(sample))] for place in range(2)]
+    users, items = (distinct_of(blocks, rows) for blocks in names)
+    per_id = BYTES_PER_ID + 6 * max(_mean_bytes(blocks) for blocks in names)
+    values = len({name for part in parts for name in part.chosen} - {"user_id", "item_id"})
+    folder = next(place for place in (out, *out.absolute().parents) if place.exists())
+    there = sum(path.stat().st_size for path in (out / WORK).rglob("*") if path.is_file())
+    kind = "parquet" if parts[0].file.is_parquet else "text"
+    return Estimate(
+        rows,
+        users,
+        items,
+        memory=int(PROCESS_BYTES + LEAST_DUCKDB + per_id * (users + items)),
+        limit=limit,
+        disk=int(rows * (ROW_BYTES_IN_WORK + 16 * values)),
+        free=shutil.disk_usage(folder).free + there,
+        seconds=1 + rows / ROWS_PER_SECOND[kind],
+    )
+
+
+def duckdb_share(estimate: Estimate) -> int:
+    """Bytes of the limit that DuckDB may use; the rest is for Python, the ids and the blocks."""
+    spare = estimate.limit - estimate.memory
+    return LEAST_DUCKDB + int(0.6 * max(0, spare))
+
+
+def distinct_of(blocks: Sequence[pa.Array], rows: int) -> int:
+    """About how many distinct values all rows have, from blocks of them.
+
+    Chao's estimate from the values seen in one block only and in two (Chao 1987), between what was seen and what as
+    many new values in every further block would give, which is how it is where rows are sorted by the value.
+
+    >>> distinct_of([pa.array(["a", "b"]), pa.array(["a", "b"])], 100)
+    2
+    """
+    seen = [pc.unique(block) for block in blocks if len(block)]
+    if not seen:
+        return 0
+    times = pc.value_counts(pa.concat_arrays(seen)).field("counts").to_numpy()
+    once, twice = int((times == 1).sum()), int((times == 2).sum())
+    most = len(times) * rows / sum(len(block) for block in blocks)
+    likely = len(times) + once * once / (2 * twice) if twice else most if once else len(times)
+    return round(min(max(len(times), likely), max(most, len(times))))
+
+
+def _pieces(column: pa.Array, blocks: int) -> list[pa.Array]:
+    """A block's names as text, in several pieces where there are few blocks to compare."""
+    texts = column.cast(pa.large_string()).drop_null()
+    bounds = np.linspace(0, len(texts), -(-BLOCKS // blocks) + 1).astype(int).tolist()
+    return [texts.slice(start, stop - start) for start, stop in pairwise(bounds)]
+
+
+def _mean_bytes(blocks: Sequence[pa.Array]) -> float:
+    lengths = [pc.mean(pc.binary_length(block)).as_py() for block in blocks if len(block)]
+    return float(np.mean(lengths)) if lengths else 0.0
+
+
+def _sample(parts: Sequence[TablePart], request: Request) -> tuple[list[pa.RecordBatch], int]:
+    """Blocks of (user_id, item_id) from all over the parts, and the number of rows, for text a guess."""
+    if parts[0].file.is_parquet:
+        return _sample_parquet(parts)
+    size = sum(part.file.size for part in parts)
+    count = min(BLOCKS, -(-size // SAMPLE_BYTES))
+    places = (np.arange(count) + 0.5) / count * size
+    blocks, read, start = [], 0, 0
+    for part in parts:
+        inside = places[(places >= start) & (places < start + part.file.size)] - start
+        for offset in inside:
+            block, length = _read_text(part, request, min(int(offset), max(0, part.file.size - SAMPLE_BYTES)))
+            blocks.append(block)
+            read += length
+        start += part.file.size
+    return blocks, round(size * sum(map(len, blocks)) / read) if read else 0
+
+
+def _sample_parquet(parts: Sequence[TablePart]) -> tuple[list[pa.RecordBatch], int]:
+    footers = [footer(part.file) for part in parts]
+    groups = [(part, at) for part, found in zip(parts, footers, strict=True) for at in range(found.num_row_groups)]
+    blocks = []
+    for place in np.unique(np.linspace(0, len(groups) - 1, BLOCKS).round().astype(int)) if groups else ():
+        part, group = groups[place]
+        columns = [part.chosen[name] for name in ("user_id", "item_id")]
+        try:
+            with pq.ParquetFile(part.file.path, buffer_size=1 << 20) as file:
+                batch = next(file.iter_batches(SAMPLE_ROWS, row_groups=[group], columns=columns), None)
+        except (pa.ArrowException, OSError):
+            continue  # the reader proper will say what is wrong
+        blocks.extend([] if batch is None else [batch.select(columns)])
+    return blocks, sum(found.num_rows for found in footers)
+
+
+def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.RecordBatch, int]:
+    """Rows of whole lines from about ``offset`` on, and their bytes; none where they cannot be read on their own."""
+    file = learn_columns(part.file.path, request.delimiter, request.header)
+    part.file.check()
+    with open(part.file.path, "rb") as lines:
+        lines.seek(offset)
+        before = len(lines.readline()) if offset or file.headed else 0
+        content = lines.read(SAMPLE_BYTES)
+    content = content[: content.rfind(b"\n") + 1] or content
+    columns = [part.chosen[name] for name in ("user_id", "item_id")]
+    empty = pa.record_batch([pa.array([], pa.large_string())] * 2, names=columns)
+    try:
+        table = pa_csv.read_csv(
+            io.BytesIO(content),
+            read_options=pa_csv.ReadOptions(column_names=list(file.columns)),
+            parse_options=pa_csv.ParseOptions(delimiter=file.delimiter, invalid_row_handler=Ragged().skip),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.large_string()), include_columns=columns
+            ),
+        )
+    except pa.ArrowInvalid:  # begins in the middle of a quoted field, say; the reader proper will find what is wrong
+        return empty, 0
+    batches = table.combine_chunks().to_batches()
+    return (batches[0] if batches else empty), before + len(content)

@@ -1,0 +1,57 @@
+"""What is asked of the reader: the tables and how they are to be read, checked once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from graphrec.data.columns import check_renamed
+from graphrec.data.split import check_split
+from graphrec.data.tables import Source
+from graphrec.errors import UsageError, nearest
+
+BAD_ROW = ("stop", "skip")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of ``read_dataset``, which describes them.
+
+    Raises:
+        UsageError: an argument has no such value.
+    """
+
+    interactions: Source
+    knowledge: Source | None = None
+    items: Source | None = None
+    users: Source | None = None
+    test: Source | None = None
+    split: str | None = None
+    seed: int = 0
+    min_rating: float | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    header: Sequence[str] | None = None
+    delimiter: str | None = None
+    on_bad_row: str = "stop"
+
+    def __post_init__(self) -> None:
+        check_split(self.split)
+        if self.on_bad_row not in BAD_ROW:
+            hint = nearest(self.on_bad_row, BAD_ROW)
+            raise UsageError(f"on_bad_row must be stop or skip, got {self.on_bad_row!r}", hint)
+        check_renamed(self.columns)
+
+    @property
+    def skip(self) -> bool:
+        """Whether bad rows are left out."""
+        return self.on_bad_row == "skip"
+
+    def files(self) -> dict[str, str]:
+        """What to call each table that is given: its path, or its type."""
+        tables = {name: getattr(self, name) for name in ("interactions", "test", "knowledge", "items", "users")}
+        return {name: _called(table) for name, table in tables.items() if table is not None}
+
+
+def _called(source: Source) -> str:
+    return str(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
