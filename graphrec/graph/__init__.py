@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from graphrec.graph.block import Block
-from graphrec.graph.build import build_graph, graph_report
+from graphrec.graph.build import build_graph, defer_graph, graph_report, rows_csr
+from graphrec.graph.deferred import DeferredGraph
 from graphrec.graph.hetero import HeteroGraph
 from graphrec.graph.interop import from_networkx, from_pyg, to_networkx, to_pyg
 
-__all__ = ["Block", "HeteroGraph", "build_graph", "from_networkx", "from_pyg", "graph_report", "to_networkx", "to_pyg"]
+__all__ = [
+    "Block",
+    "DeferredGraph",
+    "HeteroGraph",
+    "build_graph",
+    "defer_graph",
+    "from_networkx",
+    "from_pyg",
+    "graph_report",
+    "rows_csr",
+    "to_networkx",
+    "to_pyg",
+]

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from graphrec.data import Dataset, Part
-from graphrec.graph.hetero import INTERACTS, KINDS, HeteroGraph, assemble
+from graphrec.graph.deferred import DeferredGraph
+from graphrec.graph.hetero import INTERACTS, KINDS, REVERSE, HeteroGraph, assemble
+from graphrec.sparse import CSR
 
+_ROWS_AT_ONCE = 2**22
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -40,6 +43,44 @@ def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowle
         target.append(facts.tail)
         relation.append(facts.relation + 1)
     return assemble(sizes, names, np.concatenate(source), np.concatenate(target), np.concatenate(relation))
+
+
+def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> HeteroGraph:
+    """What ``build_graph`` makes, made when its edges are first asked for.
+
+    What was used by whom (``seen``) comes from the rows alone and makes no other edge.
+    """
+    sizes = (dataset.num_users, dataset.num_items, dataset.num_entities)
+    names = (INTERACTS, *dataset.knowledge.relations)
+    relations = tuple(name for forward in names for name in (forward, REVERSE + forward))
+    return DeferredGraph(sizes, relations, lambda: build_graph(dataset, parts), lambda: rows_csr(dataset, parts))
+
+
+def rows_csr(dataset: Dataset, parts: Sequence[Part]) -> CSR:
+    """The interactions of some parts as CSR [U, I].
+
+    The rows stand in the order of users and items, so they are counted, not sorted; they are read a few million at a
+    time and may be memory-mapped.
+    """
+    rows = dataset.interactions
+    counts = np.zeros(dataset.num_users + 1, np.int64)
+    chosen = [int(part) for part in parts]
+    total = sum(int(np.isin(rows.part[block], chosen).sum()) for block in _blocks(len(rows)))
+    col, filled, last = np.empty(total, np.int32), 0, 0
+    for block in _blocks(len(rows)):
+        kept = np.isin(rows.part[block], chosen)
+        user, item = rows.user[block][kept], rows.item[block][kept]
+        place = user.astype(np.int64) * dataset.num_items + item
+        assert (np.diff(place, prepend=last) >= 0).all(), "interactions are not in order"
+        last = place[-1] if len(place) else last
+        counts[1:] += np.bincount(user, minlength=dataset.num_users)
+        col[filled : filled + len(item)] = item
+        filled += len(item)
+    return CSR(torch.from_numpy(counts.cumsum()), torch.from_numpy(col), dataset.num_items)
+
+
+def _blocks(length: int) -> list[slice]:
+    return [slice(first, first + _ROWS_AT_ONCE) for first in range(0, length, _ROWS_AT_ONCE)]
 
 
 def graph_report(graph: HeteroGraph) -> dict[str, Any]:

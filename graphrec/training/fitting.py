@@ -15,9 +15,10 @@ from graphrec.config import RunConfig, TrainingConfig
 from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
 from graphrec.evaluation import evaluate
-from graphrec.graph import HeteroGraph, build_graph
+from graphrec.graph import HeteroGraph, build_graph, defer_graph, rows_csr
 from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
 from graphrec.sparse import CSR
+from graphrec.training.inference import settle_vectors
 from graphrec.training.stacking import FusionReport, fit_fusion
 from graphrec.training.trainer import Epoch, Progress, Trainer
 
@@ -107,7 +108,11 @@ class _Phases:
                 self._train(phase, name, view, budget.get(name))
             else:
                 view.fit()
-        return model.eval()
+        model.eval()
+        for view in views_of(model).values():
+            if isinstance(view, EmbeddingModel):
+                settle_vectors(view, self.checkpoints)
+        return model
 
     def _train(self, phase: str, name: str, view: EmbeddingModel, epochs: int | None) -> None:
         training: TrainingConfig = self.config.training
@@ -133,8 +138,7 @@ class _Phases:
 
 def part_csr(dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> CSR:
     """The interactions of one part, CSR [U, I]."""
-    user, item = dataset.interactions.select(part)
-    return CSR.from_pairs(user, item, dataset.num_users, dataset.num_items).to(device)
+    return rows_csr(dataset, (part,)).to(device)
 
 
 def checked_device(name: str) -> torch.device:
@@ -149,6 +153,6 @@ def checked_device(name: str) -> torch.device:
 
 
 def graph_for(dataset: Dataset, config: RunConfig) -> HeteroGraph:
-    """The propagation graph that a finished run of this configuration scores on."""
+    """The propagation graph of a finished run of this configuration, made when its edges are first asked for."""
     parts: tuple[Any, ...] = TRAIN_PARTS if config.refit else (Part.FIT,)
-    return build_graph(dataset, parts).to(checked_device(config.device))
+    return defer_graph(dataset, parts).to(checked_device(config.device))
