@@ -182,7 +182,9 @@ def _read_vectors(folder: Path, name: str, shape: list[int]) -> Tensor:
     except (OSError, ValueError, EOFError) as error:
         raise RunError(f"the run in {folder} is damaged: {path}: {error}") from None
     if list(vectors.shape) != shape or vectors.dtype != np.float32:
-        raise RunError(f"the run in {folder} is damaged: {path} holds {vectors.dtype} {list(vectors.shape)}, not {shape}")
+        raise RunError(
+            f"the run in {folder} is damaged: {path} holds {vectors.dtype} {list(vectors.shape)}, not {shape}"
+        )
     return torch.from_numpy(vectors)
 
 

@@ -194,9 +194,9 @@ def test_vectors_in_tiles_by_hand() -> None:
     found = rank_vectors(users, items, torch.tensor([1, 0]), 3, seen=csr([(0, 0)], 2, 4))
     assert found.items.tolist() == [[1, 2, 3], [2, 3, 1]]
     assert found.scores.tolist() == [[-1, -2, -2], [2, 2, 1]]
-    assert rank_vectors(users, items, torch.tensor([0]), 3, seen=csr([(0, i) for i in range(3)], 2, 4)).items.tolist() == [
-        [3, -1, -1]
-    ]
+    assert rank_vectors(
+        users, items, torch.tensor([0]), 3, seen=csr([(0, i) for i in range(3)], 2, 4)
+    ).items.tolist() == [[3, -1, -1]]
 
 
 @pytest.mark.parametrize("k", [1, 10, 300])
@@ -215,7 +215,8 @@ def test_vectors_in_tiles_give_what_rank_gives(k: int, whole: bool, monkeypatch:
         expected = rank(lambda block: users[block] @ items.T, chosen, k, num_items=250, **hidden)
         found = rank_vectors(users, items, chosen, k, **hidden)
         assert torch.equal(found.items, expected.items)
-        assert torch.equal(found.scores, expected.scores)
+        exact = {"rtol": 0.0, "atol": 0.0} if whole else {}  # a product's last bit depends on the shape of its block
+        torch.testing.assert_close(found.scores, expected.scores, **exact)
 
 
 def test_vectors_in_tiles_at_the_edges() -> None:

@@ -54,7 +54,10 @@ def test_no_folder_a_foreign_one_and_an_unfinished_one(tmp_path: Path) -> None:
         load_run(tmp_path / "begun")
 
 
-@pytest.mark.parametrize("file", ["model/weights.safetensors", "model/vectors/lightgcn.npy", "config.toml", "metrics.json", "ids/items.parquet"])
+@pytest.mark.parametrize(
+    "file",
+    ["model/weights.safetensors", "model/vectors/lightgcn.npy", "config.toml", "metrics.json", "ids/items.parquet"],
+)
 def test_a_damaged_file_is_named(run: Path, file: str) -> None:
     (run / file).write_bytes(b"\x00 no longer what it was")
     with pytest.raises((RunError, graphrec.GraphrecError), match="run"):

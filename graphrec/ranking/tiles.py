@@ -35,7 +35,8 @@ def rank_vectors(
     """What ``rank`` gives for the scores ``user_vectors[users] @ item_vectors.T``, on a CPU and several times faster.
 
     ``rank`` writes the scores of a block for all items to memory and reads them back. Here each thread scores a tile
-    of items for its own users and keeps the best k so far.
+    of items for its own users and keeps the best k so far. What a product rounds to may depend on the shape of its
+    block, so scores may differ from ``rank``'s in the last bit; the order among equal ones does not.
 
     Args:
         user_vectors: float32 [U, W].
@@ -87,7 +88,12 @@ def _hidden(seen: CSR | None, users: Tensor) -> Hidden:
 
 
 def _rank_block(
-    user_vectors: Tensor, item_vectors: Tensor, hidden: Hidden, barred: np.ndarray, values: np.ndarray, items: np.ndarray
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    hidden: Hidden,
+    barred: np.ndarray,
+    values: np.ndarray,
+    items: np.ndarray,
 ) -> int:
     """The best items of one block of users; returns how many scores are not a number."""
     columns, cursor, ends = hidden
@@ -97,7 +103,9 @@ def _rank_block(
         part = item_vectors[first : first + TILE_ITEMS]
         tile = scratch[: len(user_vectors) * len(part)].view(len(user_vectors), len(part))
         torch.mm(user_vectors, part.T, out=tile)
-        nans += offer_tile(tile.numpy(), first, columns, cursor, ends, barred[first : first + TILE_ITEMS], values, items)
+        nans += offer_tile(
+            tile.numpy(), first, columns, cursor, ends, barred[first : first + TILE_ITEMS], values, items
+        )
     order_rows(values, items)
     return nans
 

@@ -11,7 +11,7 @@ import torch
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.graph.hetero import assemble
 from graphrec.models import GAT, EmbeddingModel, GATSettings, LightGCN, LightGCNSettings
-from graphrec.training import inference, infer_vectors, settle_vectors
+from graphrec.training import infer_vectors, inference, settle_vectors
 from tests.views import FixedVectors
 from tests.worlds import hand_graph, small_world
 
