@@ -20,7 +20,7 @@ from graphrec.ranking import rank_vectors
 
 EXACT_ITEMS = 50_000
 """Up to so many items an index compares all."""
-LINKS, BUILD_EFFORT, SEARCH_EFFORT = 32, 200, 256
+LINKS, BUILD_EFFORT, SEARCH_EFFORT = 32, 100, 128
 K = 20
 SAMPLE = 1000
 _ADD_AT_ONCE = 2**16

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphrec.errors import OutputError
 from graphrec.files import map_array
 from graphrec.graph import Block
 from graphrec.models import EmbeddingModel
@@ -40,6 +41,9 @@ def infer_vectors(model: EmbeddingModel, folder: Path | None = None, *, block_ed
 
     Returns:
         float32 [N, W], the mean over layers 0..K; memory-mapped where there is a folder.
+
+    Raises:
+        OutputError: the folder has no room.
     """
     if type(model).receive is EmbeddingModel.receive:
         return model.propagate()
@@ -47,8 +51,11 @@ def infer_vectors(model: EmbeddingModel, folder: Path | None = None, *, block_ed
     if folder is None:
         return _propagate(model, block_edges, lambda name: _Rows(shape))
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".layers-") as scratch:
-        return _propagate(model, block_edges, lambda name: _RowFile(shape, Path(scratch) / f"{name}.npy"))
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".layers-") as scratch:
+            return _propagate(model, block_edges, lambda name: _RowFile(shape, Path(scratch) / f"{name}.npy"))
+    except OSError as error:
+        raise OutputError(f"cannot write the layers of {model.name} in {folder}: {error}", "make room there") from None
 
 
 def settle_vectors(model: EmbeddingModel, folder: Path | None = None) -> None:
@@ -117,25 +124,20 @@ class _RowFile(_Rows):
 
     def __init__(self, shape: tuple[int, int], path: Path) -> None:
         self.path = path
-        self.shape = shape
-        self.file = path.open("w+b")
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self.file, header)
-        self.start = self.file.tell()
+        self.width = shape[1]
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            self.start = file.tell()
 
     def write(self, first: int, rows: Tensor) -> None:
-        self._seek(first)
-        self.file.write(rows.cpu().contiguous().numpy().data)
+        with self.path.open("r+b") as file:
+            file.seek(self.start + 4 * first * self.width)
+            file.write(rows.cpu().contiguous().numpy().data)
 
     def read(self, first: int, last: int) -> Tensor:
-        self._seek(first)
-        rows = np.empty((last - first, self.shape[1]), dtype="<f4")
-        self.file.readinto(rows.data)
-        return torch.from_numpy(rows)
+        with self.path.open("rb") as file:
+            file.seek(self.start + 4 * first * self.width)
+            return torch.from_numpy(np.fromfile(file, "<f4", (last - first) * self.width)).view(-1, self.width)
 
     def whole(self) -> Tensor:
-        self.file.close()
         return torch.from_numpy(map_array(self.path))
-
-    def _seek(self, row: int) -> None:
-        self.file.seek(self.start + 4 * row * self.shape[1])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from graphrec.errors import OutputError
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.graph.hetero import assemble
 from graphrec.models import GAT, EmbeddingModel, GATSettings, LightGCN, LightGCNSettings
@@ -55,6 +56,16 @@ def test_a_model_of_the_whole_graph_alone_is_propagated(tmp_path: Path) -> None:
     graph = hand_graph()
     model = FixedVectors(graph, torch.ones(2, 3), torch.full((3, 3), 2.0))
     assert torch.equal(infer_vectors(model, tmp_path), model.propagate())
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(inference._RowFile, "write", full)
+    with pytest.raises(OutputError, match="cannot write the layers of lightgcn in .*: No space left"):
+        infer_vectors(models(WORLD)[0], tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_vectors_of_a_large_graph_are_settled_once(monkeypatch: pytest.MonkeyPatch) -> None:
