@@ -54,6 +54,12 @@ class UsageError(GraphrecError):
     exit_status = 2
 
 
+class OutputError(GraphrecError):
+    """A result cannot be written (a full disk, say)."""
+
+    code = "output"
+
+
 class MissingExtraError(GraphrecError):
     """An optional dependency is needed and not installed.
 

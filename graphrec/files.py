@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -38,6 +40,18 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text to ``path`` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def map_array(path: str | os.PathLike[str]) -> np.ndarray:
+    """The array of a .npy file, mapped into memory: only what is read is loaded.
+
+    Copy-on-write rather than read-only, since torch warns of arrays that cannot be written; the file stays as it is.
+
+    Raises:
+        OSError, ValueError: the file is missing, or no whole .npy file.
+    """
+    array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
+    return array
 
 
 def _sync(path: Path) -> None:

@@ -10,22 +10,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from graphrec import __version__
 from graphrec.config import RunConfig, read_config, write_config
 from graphrec.data import Dataset
 from graphrec.errors import DataError, RunError
-from graphrec.files import atomic_path, write_text
-from graphrec.models import Model, build_model
-from graphrec.training import Fitted, Start, extend_model, graph_for
+from graphrec.files import atomic_path, map_array, write_text
+from graphrec.models import EmbeddingModel, Model, build_model, views_of
+from graphrec.sampling import Fanout
+from graphrec.training import Fitted, Start, extend_model, graph_for, settle_vectors
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
+_ROWS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ def finish_run(folder: Path, run: Run) -> None:
     with atomic_path(folder / "history.csv") as temporary:
         run.history.to_csv(temporary, index=False)
     _write_metrics(folder, run.metrics)
+    vectors = {name: _write_vectors(folder, name, view) for name, view in _embeddings(run.model).items()}
     shapes = {name: list(tensor.shape) for name, tensor in weights.items()}
-    description = {"format": FORMAT, "model": run.config.model, "tensors": shapes}
+    description = {"format": FORMAT, "model": run.config.model, "tensors": shapes, "vectors": vectors}
     write_text(folder / "model" / "model.json", json.dumps(description, indent=2) + "\n")
 
 
@@ -114,17 +119,21 @@ def load_run(folder: Path) -> Run:
             raise RunError(f"{folder} was written by a newer graphrec", "upgrade with: pip install -U graphrec")
         dataset, config = read_unfinished(folder)
         model = build_model(config.model, graph_for(dataset, config), config.models)
-        model.load_state_dict(load_file(folder / "model" / "weights.safetensors"))
+        weights = load_file(folder / "model" / "weights.safetensors", device=str(model.graph.device))
+        model.load_state_dict(weights, assign=True)  # mapped, and read only where something asks for them
+        model.eval()
+        for name, shape in description.get("vectors", {}).items():
+            _embeddings(model)[name].put_vectors(_read_vectors(folder, name, shape).to(model.graph.device))
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         history = pd.read_csv(folder / "history.csv")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, DataError) as error:
         raise RunError(f"the run in {folder} is damaged: {error}") from None
-    return Run(dataset, config, model.eval(), metrics, history)
+    return Run(dataset, config, model, metrics, history)
 
 
-def extend_run(run: Run, dataset: Dataset) -> Run:
+def extend_run(run: Run, dataset: Dataset, fanout: Fanout | None = None) -> Run:
     """The run's model on newer data, without training (see ``extend_model``)."""
-    model = extend_model(dataset, run.config, Start(run.dataset, run.model))
+    model = extend_model(dataset, run.config, Start(run.dataset, run.model), fanout)
     metrics = {"valid": {}, "epochs": run.metrics["epochs"], "fusion": run.metrics["fusion"]}
     return Run(dataset, run.config, model, metrics, run.history)
 
@@ -164,6 +173,42 @@ def environment() -> dict[str, Any]:
         "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "packages": {"graphrec": __version__} | {package: version(package) for package in packages},
     }
+
+
+def _embeddings(model: Model) -> dict[str, EmbeddingModel]:
+    """The views that have vectors, by name."""
+    return {name: view for name, view in views_of(model).items() if isinstance(view, EmbeddingModel)}
+
+
+def _vectors_path(folder: Path, view: str) -> Path:
+    return folder / "model" / "vectors" / f"{view}.npy"
+
+
+def _write_vectors(folder: Path, name: str, view: EmbeddingModel) -> list[int]:
+    """Write a view's final vectors, users then items; returns their shape."""
+    path = _vectors_path(folder, name)
+    settle_vectors(view, path.parent)
+    parts = [vectors.split(_ROWS_AT_ONCE) for vectors in (view.user_vectors(), view.item_vectors())]
+    shape = (view.graph.num_users + view.graph.num_items, view.settings.width)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for rows in (*parts[0], *parts[1]):
+            file.write(rows.detach().cpu().contiguous().numpy().data)
+    return list(shape)
+
+
+def _read_vectors(folder: Path, name: str, shape: list[int]) -> Tensor:
+    """A view's final vectors, memory-mapped."""
+    path = _vectors_path(folder, name)
+    try:
+        vectors = map_array(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(f"the run in {folder} is damaged: {path}: {error}") from None
+    if list(vectors.shape) != shape or vectors.dtype != np.float32:
+        raise RunError(
+            f"the run in {folder} is damaged: {path} holds {vectors.dtype} {list(vectors.shape)}, not {shape}"
+        )
+    return torch.from_numpy(vectors)
 
 
 def _write_metrics(folder: Path, metrics: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphrec.errors import TrainingError, UsageError
-from graphrec.ranking import _topk_torch, entries, rank, topk_rows
+from graphrec.ranking import entries, rank, rank_vectors, tiles, topk_rows
+from graphrec.ranking.blocks import _topk_torch
 from graphrec.sparse import CSR
 
 INF = float("inf")
@@ -186,3 +187,44 @@ def test_cpu_and_gpu_agree() -> None:
     assert torch.equal(here.scores, there.scores.cpu())
     mixed = rank(lambda block: table[block.cuda()], users, 20, num_items=700, seen=seen, allowed=allowed)
     assert torch.equal(here.items, mixed.items.cpu())
+
+
+def test_vectors_in_tiles_by_hand() -> None:
+    users, items = torch.tensor([[1.0], [-1.0]]), torch.tensor([[3.0], [1.0], [2.0], [2.0]])
+    found = rank_vectors(users, items, torch.tensor([1, 0]), 3, seen=csr([(0, 0)], 2, 4))
+    assert found.items.tolist() == [[1, 2, 3], [2, 3, 1]]
+    assert found.scores.tolist() == [[-1, -2, -2], [2, 2, 1]]
+    assert rank_vectors(
+        users, items, torch.tensor([0]), 3, seen=csr([(0, i) for i in range(3)], 2, 4)
+    ).items.tolist() == [[3, -1, -1]]
+
+
+@pytest.mark.parametrize("k", [1, 10, 300])
+@pytest.mark.parametrize("whole", [True, False])
+def test_vectors_in_tiles_give_what_rank_gives(k: int, whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "TILE_ITEMS", 64)
+    monkeypatch.setattr(tiles, "BLOCK_USERS", 7)
+    generator = torch.Generator().manual_seed(k)
+    users, items = torch.randn(40, 8, generator=generator), torch.randn(250, 8, generator=generator)
+    if whole:  # whole numbers make many equal scores
+        users, items = users.round(), items.round()
+    seen = CSR.from_pairs(torch.arange(40).repeat_interleave(9), torch.arange(360) * 7 % 250, 40, 250)
+    allowed = torch.rand(250, generator=generator) > 0.2
+    chosen = torch.randperm(40, generator=generator)[:30]
+    for hidden in ({}, {"seen": seen}, {"seen": seen, "allowed": allowed}):
+        expected = rank(lambda block: users[block] @ items.T, chosen, k, num_items=250, **hidden)
+        found = rank_vectors(users, items, chosen, k, **hidden)
+        assert torch.equal(found.items, expected.items)
+        exact = {"rtol": 0.0, "atol": 0.0} if whole else {}  # a product's last bit depends on the shape of its block
+        torch.testing.assert_close(found.scores, expected.scores, **exact)
+
+
+def test_vectors_in_tiles_at_the_edges() -> None:
+    vectors = torch.ones(3, 2)
+    assert rank_vectors(vectors, vectors, torch.empty(0).long(), 2).items.shape == (0, 2)
+    assert rank_vectors(vectors, vectors[:0], torch.tensor([0]), 2).items.shape == (1, 0)
+    with pytest.raises(UsageError, match="k must be >= 1"):
+        rank_vectors(vectors, vectors, torch.tensor([0]), 0)
+    with pytest.raises(TrainingError, match="2 scores of a block are not a number"):
+        rank_vectors(vectors, torch.tensor([[1.0, 1.0], [float("nan"), 1.0]]), torch.tensor([0, 1]), 1)
+    assert torch.get_num_threads() > 0

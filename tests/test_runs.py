@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import graphrec
 from graphrec.comparison import evaluate_runs
 from graphrec.config import make_config
 from graphrec.errors import RunError
+from graphrec.graph import DeferredGraph
+from graphrec.models import EmbeddingModel
 from graphrec.runs import load_run, start_run
+from graphrec.training import inference
 from tests.worlds import small_world
 
 WORLD = small_world()
@@ -33,6 +38,7 @@ def test_what_a_run_folder_holds(run: Path) -> None:
         "ids/users.parquet",
         "metrics.json",
         "model/model.json",
+        "model/vectors/lightgcn.npy",
         "model/weights.safetensors",
     } <= names
 
@@ -48,10 +54,65 @@ def test_no_folder_a_foreign_one_and_an_unfinished_one(tmp_path: Path) -> None:
         load_run(tmp_path / "begun")
 
 
-@pytest.mark.parametrize("file", ["model/weights.safetensors", "config.toml", "metrics.json", "ids/items.parquet"])
+@pytest.mark.parametrize(
+    "file",
+    ["model/weights.safetensors", "model/vectors/lightgcn.npy", "config.toml", "metrics.json", "ids/items.parquet"],
+)
 def test_a_damaged_file_is_named(run: Path, file: str) -> None:
     (run / file).write_bytes(b"\x00 no longer what it was")
     with pytest.raises((RunError, graphrec.GraphrecError), match="run"):
+        load_run(run)
+
+
+def test_final_vectors_are_kept_and_no_edge_is_made(run: Path) -> None:
+    loaded = load_run(run)
+    assert isinstance(loaded.model, EmbeddingModel) and isinstance(loaded.model.graph, DeferredGraph)
+    kept = np.load(run / "model" / "vectors" / "lightgcn.npy")
+    assert kept.dtype == np.float32 and kept.shape == (WORLD.num_users + WORLD.num_items, 8)
+    assert np.array_equal(loaded.model.user_vectors().numpy(), kept[: WORLD.num_users])
+    assert np.array_equal(loaded.model.item_vectors().numpy(), kept[WORLD.num_users :])
+    loaded.model.score_block(torch.arange(3))
+    assert not loaded.model.graph.is_made
+    loaded.model.eval()  # forgets what was kept
+    propagated = loaded.model.user_vectors().detach().numpy()
+    assert loaded.model.graph.is_made and np.allclose(propagated, kept[: WORLD.num_users], atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "gat", "fused"])
+def test_scores_are_the_same_to_the_bit_after_loading(model: str, tmp_path: Path) -> None:
+    trained = graphrec.train(WORLD, model, epochs=2, width=8, batch_size=128)
+    before = trained.model.score_block(torch.arange(WORLD.num_users))
+    trained.save(tmp_path / "run")
+    again = graphrec.load(tmp_path / "run")
+    assert torch.equal(again.model.score_block(torch.arange(WORLD.num_users)), before)
+    again.save(tmp_path / "copy")
+    copies = [path.relative_to(tmp_path / "run") for path in (tmp_path / "run" / "model").rglob("*.*")]
+    assert all((tmp_path / "run" / path).read_bytes() == (tmp_path / "copy" / path).read_bytes() for path in copies)
+    assert len(copies) == 2 + {"lightgcn": 1, "gat": 1, "fused": 2}[model]
+
+
+def test_vectors_of_a_large_graph_are_inferred_where_they_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = graphrec.train(WORLD, "gat", epochs=1, width=8, heads=2, batch_size=128)
+    expected = trained.model.eval().score_block(torch.arange(5)).detach()
+    trained.model.eval()
+    monkeypatch.setattr(inference, "LARGE", 1)
+    trained.save(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run" / "model" / "vectors").iterdir()] == ["gat.npy"]
+    torch.testing.assert_close(graphrec.load(tmp_path / "run").model.score_block(torch.arange(5)), expected)
+
+
+@pytest.mark.parametrize("change", ["missing", "cut", "other shape"])
+def test_a_damaged_vectors_file_is_named(run: Path, change: str) -> None:
+    path = run / "model" / "vectors" / "lightgcn.npy"
+    if change == "missing":
+        path.unlink()
+    elif change == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        np.save(path, np.zeros((2, 8), np.float32))
+    with pytest.raises(RunError, match=r"damaged: .*lightgcn\.npy"):
         load_run(run)
 
 

@@ -10,6 +10,7 @@ from graphrec import __version__
 from graphrec.cli.demo import demo
 from graphrec.cli.doctor import bench, doctor
 from graphrec.cli.errors import Guarded
+from graphrec.cli.exporting import export
 from graphrec.cli.extending import extend
 from graphrec.cli.judging import evaluate
 from graphrec.cli.recommending import explain, recommend, similar
@@ -23,7 +24,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, doctor, check, build, train, evaluate, recommend, similar, explain, extend, bench):
+for command in (
+    demo,
+    doctor,
+    check,
+    build,
+    train,
+    evaluate,
+    recommend,
+    similar,
+    explain,
+    extend,
+    export,
+    bench,
+):
     app.command(cls=Guarded)(command)
 
 

@@ -15,13 +15,17 @@ def extend(
     run: o.RunFolder,
     graph: Annotated[Path, typer.Argument(metavar="GRAPH", help="A graph folder with the newer data.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to write.")],
+    fanout: Annotated[
+        list[str] | None,
+        typer.Option(help="Compute new vectors from samples, and only those of nodes with new edges: 15,10, say."),
+    ] = None,
 ) -> None:
     """Take new users, items and edges into a run without training: they get vectors from what they are joined to."""
     from graphrec.data import Dataset
     from graphrec.recommender import load
 
     earlier = load(run)
-    later = earlier.extend(Dataset.load(graph))
+    later = earlier.extend(Dataset.load(graph), o.fanout_of(fanout) if fanout else None)
     later.save(out)
     for kind in ("users", "items", "entities"):
         ids, known = getattr(later.dataset, kind), getattr(earlier.dataset, kind)

@@ -1,8 +1,9 @@
-"""Training as it goes: a live bar on a terminal, a line an epoch anywhere else; both on stderr."""
+"""Long work as it goes: a live bar on a terminal, lines anywhere else; both on stderr."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,10 @@ from graphrec.cli.console import say
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from graphrec.recommender import Advance
     from graphrec.training import Epoch
+
+EVERY = 10.0  # seconds between lines about users
 
 
 @contextmanager
@@ -28,6 +32,55 @@ def following() -> Iterator[Callable[[Epoch], None]]:
     name, state = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[state]"))
     with Progress(name, BarColumn(bar_width=10), MofNCompleteColumn(), state, console=Console(stderr=True)) as bar:
         yield Bar(bar, pace)
+
+
+@contextmanager
+def following_users() -> Iterator[Callable[[Advance], None]]:
+    """What to call after each block of users."""
+    if not sys.stderr.isatty():
+        yield UserLines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    state = TextColumn("{task.fields[state]}", markup=False)
+    with Progress("users", BarColumn(), MofNCompleteColumn(), state, console=Console(stderr=True)) as bar:
+        task = bar.add_task("users", total=None, state="")
+
+        def show(advance: Advance) -> None:
+            if beginning(advance):
+                bar.console.print(beginning(advance), highlight=False, markup=False)
+            bar.update(task, total=advance.total, completed=advance.done, state=time_left(advance))
+
+        yield show
+
+
+class UserLines:
+    """A line every ten seconds."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, advance: Advance) -> None:
+        if beginning(advance):
+            say(beginning(advance))
+        if advance.seconds_left is not None and time.monotonic() - self.last >= EVERY:
+            self.last = time.monotonic()
+            say(f"{advance.done:,} of {advance.total:,} users, {time_left(advance)}")
+
+
+def beginning(advance: Advance) -> str:
+    """What there is to say before the first block: that work goes on, or starts anew."""
+    if advance.done > advance.found:
+        return ""
+    if advance.restarted:
+        return "the parts that were there belong to another call or run: starting anew"
+    return f"going on after {advance.found:,} of {advance.total:,} users" if advance.found else ""
+
+
+def time_left(advance: Advance) -> str:
+    """The time to the last user, at the pace so far."""
+    return "" if advance.seconds_left is None else f"about {duration(advance.seconds_left)} left"
 
 
 class Pace:

@@ -9,6 +9,7 @@ import typer
 
 from graphrec.cli import options as o
 from graphrec.cli.console import emit_json, emit_table, say
+from graphrec.cli.errors import Interrupted
 from graphrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def recommend(
     items = o.read_lines(items_file, "--items-file") if items_file else None
     past = o.split_names(history, "--history") if history is not None else None
     recommender = _load(run)
+    if out is not None and past is None and not as_json:
+        _stream(recommender, out, users, k=k, filter_seen=not include_seen, items=items, exclude=exclude or None)
+        return
     found = recommender.recommend(
         users, history=past, k=k, filter_seen=not include_seen, items=items, exclude=exclude or None
     )
@@ -133,13 +137,30 @@ def _write(table: pd.DataFrame, out: Path) -> None:
         getattr(table, WRITERS[out.suffix.lower()])(temporary, index=False)
 
 
+def _stream(recommender: Recommender, out: Path, users: list[str] | None, *, k: int, **options: Any) -> None:
+    """Write lists into a file, a block of users at a time."""
+    from graphrec.cli.progress import following_users
+
+    try:
+        with following_users() as on_block:
+            written = recommender.recommend_to(out, users, k=k, on_block=on_block, **options)
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; call the same again to go on from what is in {out}.parts") from None
+    say(f"{written.rows:,} rows are in {out}")
+    _say_short(written.lists, written.short, k)
+
+
 def _tell_short(table: pd.DataFrame, k: int) -> None:
     """Say so where a list is shorter than was asked for."""
     lengths = table.groupby("user_id", dropna=False, sort=False).size()
-    if not len(lengths):
+    _say_short(len(lengths), int((lengths < k).sum()), k)
+
+
+def _say_short(lists: int, short: int, k: int) -> None:
+    if not lists:
         say("nothing can be ranked: every item is used already or left out")
-    elif lengths.min() < k:
-        say(f"{(lengths < k).sum():,} of {len(lengths):,} lists are shorter than {k:,}: no more items can be ranked")
+    elif short:
+        say(f"{short:,} of {lists:,} lists are shorter than {k:,}: no more items can be ranked")
 
 
 def _show_explanation(found: ExplainedPair) -> None:

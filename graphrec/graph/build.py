@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from graphrec.data import Dataset, Interactions, Knowledge, Part
-from graphrec.graph.hetero import INTERACTS, HeteroGraph, assemble
+from graphrec.graph.deferred import DeferredGraph
+from graphrec.graph.hetero import INTERACTS, REVERSE, HeteroGraph, assemble
 from graphrec.sparse import CSR
 
 
@@ -32,6 +33,29 @@ def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowle
     facts = dataset.knowledge if knowledge else Knowledge()
     graph = assemble(sizes, [INTERACTS, *facts.relations], facts.head, facts.tail, facts.relation + 1)
     return replace(graph, adjacency=_with_interactions(graph, dataset.interactions, parts))
+
+
+def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> HeteroGraph:
+    """What ``build_graph`` makes, made when its edges are first asked for.
+
+    What was used by whom (``seen``) comes from the rows alone and makes no other edge.
+    """
+    sizes = (dataset.num_users, dataset.num_items, dataset.num_entities)
+    names = (INTERACTS, *dataset.knowledge.relations)
+    relations = tuple(name for forward in names for name in (forward, REVERSE + forward))
+    return DeferredGraph(sizes, relations, lambda: build_graph(dataset, parts), lambda: rows_csr(dataset, parts))
+
+
+def rows_csr(dataset: Dataset, parts: Sequence[Part]) -> CSR:
+    """The interactions of some parts as CSR [U, I], counted like the edges of a graph."""
+    rows, num_users = dataset.interactions, dataset.num_users
+    pairs = (rows.user, rows.item, rows.part, np.isin(np.arange(len(Part)), parts))
+    degree = np.zeros(num_users + dataset.num_items, np.int64)
+    _count(*pairs, num_users, degree)
+    rowptr = np.concatenate([[0], np.cumsum(degree[:num_users])])
+    col = np.empty(rowptr[-1], np.int32)
+    _list(*pairs, col)
+    return CSR(torch.from_numpy(rowptr), torch.from_numpy(col), dataset.num_items)
 
 
 def _with_interactions(graph: HeteroGraph, rows: Interactions, parts: Sequence[Part]) -> CSR:
@@ -80,6 +104,17 @@ def _fill(user, item, part, wanted, num_users, place, col, kind):  # type: ignor
             col[place[node]], kind[place[node]] = last_user, 0
             place[last_user] += 1
             place[node] += 1
+
+
+@_compiled
+def _list(user, item, part, wanted, col):  # type: ignore[no-untyped-def]
+    """Write each interaction's item, user by user."""
+    last_user, last_item, place = -1, -1, 0
+    for row in range(len(user)):
+        if wanted[part[row]] and not (user[row] == last_user and item[row] == last_item):
+            last_user, last_item = user[row], item[row]
+            col[place] = last_item
+            place += 1
 
 
 @_compiled

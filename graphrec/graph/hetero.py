@@ -48,7 +48,7 @@ class HeteroGraph:
     dropped_self_loops: int = 0
 
     def __post_init__(self) -> None:
-        _check_relations(self.relations)
+        check_relations(self.relations)
         shape = (self.adjacency.num_rows, self.adjacency.num_cols)
         if shape != (self.num_nodes, self.num_nodes):
             raise DataError(f"the adjacency of {self.num_nodes} nodes cannot have shape {shape}")
@@ -200,7 +200,8 @@ def _distinct(
     return source[chosen], target[chosen], relation[chosen]
 
 
-def _check_relations(relations: tuple[str, ...]) -> None:
+def check_relations(relations: tuple[str, ...]) -> None:
+    """Raise a DataError unless ``interacts`` comes first, each relation's inverse after it, and no name twice."""
     paired = all(relations[i + 1 : i + 2] == (REVERSE + relations[i],) for i in range(0, len(relations), 2))
     if relations[:1] != (INTERACTS,) or not paired:
         raise DataError(f"relations must be 'interacts' and others, each followed by its inverse, got {relations}")

@@ -293,6 +293,19 @@ class EmbeddingModel(Model):
                 self._kept[name] = compute()
         return self._kept[name]
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the final vectors are there already."""
+        return "final" in self._kept
+
+    def put_vectors(self, vectors: Tensor) -> None:
+        """Score by final vectors that were computed before, until the next ``train()`` or ``eval()``.
+
+        Args:
+            vectors: of the users, then the items, then perhaps more nodes, float32 [≥ U + I, W].
+        """
+        self._kept["final"] = vectors
+
     def user_vectors(self) -> Tensor:
         """Final vectors of the users, float32 [U, W]."""
         return self.keep("final", self.propagate)[: self.graph.num_users]

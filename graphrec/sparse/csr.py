@@ -221,6 +221,34 @@ class CSR:
             value=None if self.value is None else self.value[edge],
         )
 
+    def slice_rows(self, first: int, last: int) -> CSR:
+        """Rows first..last − 1 with all their edges: views of this graph's tensors, which are not checked again.
+
+        Args:
+            first, last: 0 ≤ first ≤ last ≤ N.
+
+        Returns:
+            CSR [last − first, M].
+
+        Raises:
+            UsageError: a row out of range.
+
+        >>> path = CSR.from_pairs(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 2]), num_rows=3, num_cols=3)
+        >>> path.slice_rows(1, 3).rowptr.tolist(), path.slice_rows(1, 3).col.tolist()
+        ([0, 2, 2], [0, 2])
+        """
+        _check(0 <= first <= last <= self.num_rows, f"rows {first}..{last} are not in [0, {self.num_rows}]")
+        begin, end = int(self.rowptr[first]), int(self.rowptr[last])
+        part = object.__new__(CSR)
+        part.__dict__.update(
+            rowptr=self.rowptr[first : last + 1] - begin,
+            col=self.col[begin:end],
+            num_cols=self.num_cols,
+            edge_type=None if self.edge_type is None else self.edge_type[begin:end],
+            value=None if self.value is None else self.value[begin:end],
+        )
+        return part
+
     def without_edges(self, removed: Tensor) -> CSR:
         """The graph without some of its edges.
 

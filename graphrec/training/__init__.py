@@ -1,4 +1,4 @@
-"""Training: one loop for all models, checkpoints, stacking of views."""
+"""Training: one loop for all models, checkpoints, stacking of views, inference."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from graphrec.training.fitting import (
     graph_for,
     part_csr,
 )
+from graphrec.training.inference import infer_vectors, settle_vectors
 from graphrec.training.stacking import FusionReport, fit_fusion
 from graphrec.training.trainer import Epoch, Trainer
 from graphrec.training.warm import Start
@@ -27,5 +28,7 @@ __all__ = [
     "fit_fusion",
     "fit_model",
     "graph_for",
+    "infer_vectors",
     "part_csr",
+    "settle_vectors",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from graphrec.config import TrainingConfig
@@ -41,13 +43,12 @@ def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampl
     ]
     others = [group for group in others if group["params"]]
     rows = ROW_OPTIMIZERS[config.optimizer](model.table, config.learning_rate, batches.seed)
-    sampler = NeighborSampler(model.graph, _fanout(model, config))
+    sampler = NeighborSampler(model.graph, fanout_for(model, config.fanout))
     return SampledStep(model, torch.optim.Adam(others, fused=True) if others else None, rows, sampler)
 
 
-def _fanout(model: EmbeddingModel, config: TrainingConfig) -> Fanout:
-    """The fan-out for a model; kinds of edges that its graph leaves out are left out."""
-    fanout = config.fanout or (FANOUT,) * model.settings.layers
-    if isinstance(fanout, dict) and model.graph.num_relations == 2:
+def fanout_for(model: EmbeddingModel, fanout: Fanout) -> Fanout:
+    """The fan-out for a model, without kinds of edges that its graph leaves out; an empty one is 10 in each layer."""
+    if isinstance(fanout, Mapping) and model.graph.num_relations == 2:
         return {kind: counts for kind, counts in fanout.items() if kind == model.graph.relations[0]}
-    return fanout
+    return fanout or (FANOUT,) * model.settings.layers

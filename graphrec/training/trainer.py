@@ -19,6 +19,7 @@ from graphrec.models import EmbeddingModel
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.checkpoint import State, load_checkpoint, save_checkpoint
+from graphrec.training.inference import settle_vectors
 from graphrec.training.steps import make_batches, make_step
 
 METRIC = "recall@20"
@@ -171,6 +172,7 @@ class Trainer:
         if self.select is None or (epoch % self.config.eval_every and not last):
             return None
         self.model.eval()
+        settle_vectors(self.model)
         judged = evaluate(self.model.score_block, train=self.model.graph.seen, test=self.select, ks=(20,))
         return judged.metrics[METRIC]
 

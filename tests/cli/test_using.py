@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from graphrec.cli import progress
+from graphrec.recommender import Advance
 from tests.cli.calling import QUICK, Call
 
 
@@ -166,3 +168,35 @@ def test_text_from_tables_is_not_taken_for_markup(call: Call, tmp_path: Path) ->
     assert call("build", tmp_path / "rows.csv", "--items", tmp_path / "items.csv", "--out", graph).status == 0
     assert call("train", graph, "--model=popularity", "--out", run).status == 0
     assert "[red]title 1[/red]" in call("recommend", run, "--user=u0").out
+
+
+def test_a_streamed_file_goes_on_or_starts_anew_and_says_so(call: Call, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "top.parquet"
+    (tmp_path / "top.parquet.parts").mkdir()
+    (tmp_path / "top.parquet.parts" / "asked.json").write_text("{}")
+    (tmp_path / "users.txt").write_text("bob\nalice\n")
+    done = call("recommend", run, "--users-file", tmp_path / "users.txt", "--k=50", "--out", out)
+    assert done.status == 0, done.err
+    assert "starting anew" in done.err and f"rows are in {out}" in done.err
+    assert "2 of 2 lists are shorter than 50" in done.err
+    assert list(dict.fromkeys(pd.read_parquet(out).user_id)) == ["bob", "alice"]
+    both = call("recommend", run, "--user=alice", "--k=2", "--out", out, "--json")
+    assert len(both.json) == 2 and len(pd.read_parquet(out)) == 2
+
+
+def test_progress_in_words() -> None:
+    assert progress.beginning(Advance(10, 40, 10, False, 0.0)) == "going on after 10 of 40 users"
+    assert progress.beginning(Advance(0, 40, 0, False, 0.0)) == ""
+    assert progress.beginning(Advance(20, 40, 10, True, 5.0)) == ""
+    assert progress.time_left(Advance(20, 40, 10, False, 5.0)) == "about 10 s left"
+
+
+def test_export(call: Call, run: Path, tmp_path: Path) -> None:
+    done = call("export", run, "--out", tmp_path / "out", "--format=npy", "--json")
+    assert done.status == 0, done.err
+    (note,) = done.json
+    assert (note["view"], note["format"], note["items"]) == ("gat", "npy", 40)
+    assert (tmp_path / "out" / "items_ids.parquet").exists()
+    assert "inner product" in call("export", run, "--out", tmp_path / "people").out
+    assert call("export", run, "--out", tmp_path / "out").status == 2
+    assert call("export", run, "--out", tmp_path / "x", "--format=hdf5").status == 2

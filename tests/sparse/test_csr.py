@@ -44,6 +44,21 @@ def test_taking_rows() -> None:
     assert five_nodes().take_rows(torch.tensor([], dtype=torch.int64)).num_edges == 0
 
 
+def test_slicing_rows_takes_views() -> None:
+    csr = five_nodes()
+    for first in range(6):
+        for last in range(first, 6):
+            part, taken = csr.slice_rows(first, last), csr.take_rows(torch.arange(first, last))
+            assert (part.num_rows, part.num_cols) == (last - first, 5)
+            for name in ("rowptr", "col", "edge_type", "value"):
+                assert torch.equal(getattr(part, name), getattr(taken, name))
+            assert part.num_edges == 0 or part.col.untyped_storage().data_ptr() == csr.col.untyped_storage().data_ptr()
+    assert csr.with_value(None).slice_rows(1, 4).value is None
+    for first, last in ((-1, 2), (3, 2), (0, 6)):
+        with pytest.raises(UsageError, match=r"are not in \[0, 5\]"):
+            csr.slice_rows(first, last)
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 3)), max_size=30))
 def test_from_pairs_sorts_by_row_type_column(edges: list[tuple[int, int, int]]) -> None:
     row, kind, col = (np.array([edge[place] for edge in edges], dtype=np.int64) for place in range(3))

@@ -10,10 +10,11 @@ import torch
 
 import graphrec
 from graphrec.config import make_config
-from graphrec.data import Dataset, read_dataset, synthetic
+from graphrec.data import Dataset, Part, read_dataset, synthetic
 from graphrec.errors import RunError, UsageError
 from graphrec.models import Fused, views_of
 from graphrec.runs import start_of
+from graphrec.sampling import ALL
 from graphrec.training import Start, extend_model, fit_model
 from graphrec.training.warm import known_nodes
 
@@ -101,3 +102,23 @@ def test_what_cannot_be_started_from_is_refused(tmp_path: Path) -> None:
         start("lightgcn").check(make_config("lightgcn", **QUICK | {"width": 16}).models)
     with pytest.raises(UsageError, match="has no view gat\nit has lightgcn"):
         start("lightgcn").check(make_config("gat", heads=2, **QUICK).models)
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "gat"])
+def test_newcomers_can_be_embedded_from_samples_alone(model: str) -> None:
+    """With all neighbours a newcomer has the vector that all edges give; who has no new edge keeps its own."""
+    earlier = start(model)
+    config = make_config(model, **QUICK | ({} if model == "lightgcn" else {"heads": 2}))
+    whole, sampled = extend_model(LATER, config, earlier), extend_model(LATER, config, earlier, (ALL,))
+    assert torch.allclose(sampled.user_vectors()[0], whole.user_vectors()[0], atol=1e-6)
+    assert torch.allclose(sampled.item_vectors()[0], whole.item_vectors()[0], atol=1e-6)
+    untouched = [name for name in EARLIER.users.array.to_pylist() if edges_of(LATER, name) == edges_of(EARLIER, name)]
+    now, before = (torch.from_numpy(data.users.lookup(untouched)).long() for data in (LATER, EARLIER))
+    assert len(untouched) > 10
+    assert torch.equal(sampled.user_vectors()[now], earlier.view(model).user_vectors()[before])
+
+
+def edges_of(data: Dataset, user: str) -> set[str]:
+    """The items of a user in the fit rows."""
+    users, items = data.interactions.select(Part.FIT)
+    return set(data.items.names(items[users == data.users.lookup([user])[0]]))

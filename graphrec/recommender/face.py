@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from graphrec.config import RunConfig, make_config
 from graphrec.data import Dataset, Part
 from graphrec.errors import DataError, UsageError
 from graphrec.evaluation import Evaluation, evaluate
@@ -20,9 +19,13 @@ from graphrec.explain import explain_pair
 from graphrec.models import EmbeddingModel, Model, views_of
 from graphrec.ranking import rank
 from graphrec.reasons import ExplainedPair, in_words
-from graphrec.runs import Run, finish_run, load_run, start_run
+from graphrec.recommender.batch import Advance, Written, write_lists
+from graphrec.recommender.export import export_vectors
+from graphrec.recommender.ranker import Ranker
+from graphrec.runs import Run, extend_run, finish_run, start_run
+from graphrec.sampling import Fanout
 from graphrec.sparse import CSR
-from graphrec.training import TRAIN_PARTS, Epoch, fit_model, part_csr
+from graphrec.training import part_csr
 
 BLOCK = 1024
 """Users scored at once."""
@@ -37,6 +40,7 @@ class Recommender:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self._ranker = Ranker(run)
 
     @property
     def dataset(self) -> Dataset:
@@ -77,15 +81,76 @@ class Recommender:
             raise UsageError(f"k must be >= 1, got {k}")
         if users is not None and history is not None:
             raise UsageError("give users or a history, not both")
-        allowed = self._allowed(items, exclude)
-        if history is not None:
-            row = self._history(history)
-            return self._ranked(lambda _: self.model.fold_in(row), np.array([None]), row, k, filter_seen, allowed)
-        index = np.arange(self.dataset.num_users) if users is None else self.dataset.users.index(users, "user")
-        numbers = torch.as_tensor(index, dtype=torch.int64, device=self.model.graph.device)
-        names = self.dataset.users.names(index)
-        seen = self._train_rows()
-        return self._ranked(self.model.score_block, names, seen, k, filter_seen, allowed, numbers)
+        allowed, index, names = self._ranker.allowed(items, exclude), np.zeros(1, np.int32), np.array([None])
+        if history is None:
+            index = self._ranker.index(users)
+            names = self.dataset.users.names(index)
+        row = None if history is None else self._history(history)
+        ranking = rank(
+            self.model.score_block if row is None else lambda _: self.model.fold_in(row),
+            torch.as_tensor(index, dtype=torch.int64, device=self.model.graph.device),
+            k,
+            num_items=self.dataset.num_items,
+            seen=None if not filter_seen else self._ranker.train_rows if row is None else row,
+            allowed=allowed,
+        )
+        return _table(ranking.items, ranking.scores, names, self.dataset.items.names, ("user_id", "item_id"))
+
+    def recommend_to(
+        self,
+        path: str | PathLike[str],
+        users: Sequence[str] | None = None,
+        *,
+        k: int = 10,
+        filter_seen: bool = True,
+        items: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        on_block: Callable[[Advance], None] = lambda advance: None,
+    ) -> Written:
+        """Write the best items of many users into a .parquet or .csv file, a block of users at a time.
+
+        Finished blocks wait in a folder beside the file, ``top.parquet.parts``. A call that was stopped goes on from
+        them when it is made again; after a call for something else it starts anew. At the end they become one file.
+
+        Args:
+            path: the file.
+            users, k, filter_seen, items, exclude: as in ``recommend``.
+            on_block: called at the start and after each block.
+
+        Returns:
+            Rows, lists, and how many lists are shorter than k.
+
+        Raises:
+            UnknownIdError: a user or item the run does not know.
+            UsageError: k < 1, or a file of another kind.
+            OutputError: a file cannot be written; what is finished stays.
+        """
+        index, allowed = self._ranker.index(users), self._ranker.allowed(items, exclude)
+        return write_lists(self._ranker, Path(path), index, k, filter_seen, allowed, on_block)
+
+    def export(
+        self,
+        folder: str | PathLike[str],
+        format: str = "parquet",
+        view: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Write the final vectors of users and items with their ids, for use elsewhere.
+
+        The score of a view is the inner product; that of a fusion of several views is none.
+
+        Args:
+            folder: new or empty; where several views are written, each gets a folder of its own in it.
+            format: ``parquet``; ``npy``; or ``faiss``, an index of the item vectors.
+            view: one view of a fusion; all that have vectors if None.
+
+        Returns:
+            What was written, a mapping a view, as it stands in each folder's ``vectors.json``.
+
+        Raises:
+            UsageError: the model has no vectors, an unknown view or format, or a folder that holds something.
+            MissingExtraError: faiss is asked for and not installed.
+        """
+        return export_vectors(self.run, Path(folder), format, view, self._ranker)
 
     def score(self, users: Sequence[str], items: Sequence[str]) -> np.ndarray:
         """Scores of pairs: the n-th user with the n-th item, float32 [n].
@@ -147,6 +212,22 @@ class Recommender:
         found = explain_pair(self.model, user_index, item_index, count=count)
         return in_words(self.dataset, user, item, self.dataset.item_title(item_index) or item, found)
 
+    def extend(self, data: Dataset, fanout: Fanout | None = None) -> Recommender:
+        """The same model on newer data, without training.
+
+        Learned vectors stay. Users, items and entities that are new start at zero and get vectors from what they are
+        joined to; new interactions and facts take effect for everyone they touch.
+
+        Args:
+            data: ids that are known are known by their text; parts and knowledge are used as in training.
+            fanout: None computes everybody's vectors anew, over all edges; else those of nodes that are new or have
+                other edges alone, from samples of so many neighbours.
+
+        Raises:
+            UsageError: a fan-out that does not fit the model.
+        """
+        return Recommender(extend_run(self.run, data, fanout))
+
     def evaluate(self, ks: tuple[int, ...] = (10, 20)) -> Evaluation:
         """Full ranking on the test rows: all items, train rows masked.
 
@@ -156,7 +237,7 @@ class Recommender:
         test = part_csr(self.dataset, Part.TEST, self.model.graph.device)
         if test.num_edges == 0:
             raise DataError("this dataset has no test rows", "build it with --split last, random or time, or --test")
-        return evaluate(self.model.score_block, train=self._train_rows(), test=test, ks=ks)
+        return evaluate(self.model.score_block, train=self._ranker.train_rows, test=test, ks=ks)
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write a run folder.
@@ -166,28 +247,6 @@ class Recommender:
         """
         start_run(Path(folder), self.dataset, self.run.config)
         finish_run(Path(folder), self.run)
-
-    def _ranked(
-        self,
-        score_block: Callable[[Tensor], Tensor],
-        names: np.ndarray,
-        seen: CSR,
-        k: int,
-        filter_seen: bool,
-        allowed: Tensor | None,
-        numbers: Tensor | None = None,
-    ) -> pd.DataFrame:
-        if numbers is None:
-            numbers = torch.arange(len(names), device=self.model.graph.device)
-        ranking = rank(
-            score_block,
-            numbers,
-            k,
-            num_items=self.dataset.num_items,
-            seen=seen if filter_seen else None,
-            allowed=allowed,
-        )
-        return _table(ranking.items, ranking.scores, names, self.dataset.items.names, ("user_id", "item_id"))
 
     def _similar(
         self,
@@ -206,23 +265,9 @@ class Recommender:
         ranking = rank(similarity, numbers, k, num_items=total, seen=itself)
         return _table(ranking.items, ranking.scores, names, names_of, (column, "similar_id"))
 
-    def _allowed(self, items: Sequence[str] | None, exclude: Sequence[str] | None) -> Tensor | None:
-        if items is None and exclude is None:
-            return None
-        allowed = torch.full((self.dataset.num_items,), items is None)
-        if items is not None:
-            allowed[self.dataset.items.index(items, "item")] = True
-        if exclude is not None:
-            allowed[self.dataset.items.index(exclude, "item")] = False
-        return allowed.to(self.model.graph.device)
-
     def _history(self, history: Sequence[str]) -> CSR:
         index = np.unique(self.dataset.items.index(history, "item"))
         return CSR.from_pairs(np.zeros_like(index), index, 1, self.dataset.num_items).to(self.model.graph.device)
-
-    def _train_rows(self) -> CSR:
-        user, item = self.dataset.interactions.select(*TRAIN_PARTS)
-        return CSR.from_pairs(user, item, self.dataset.num_users, self.dataset.num_items).to(self.model.graph.device)
 
 
 def _table(
@@ -243,37 +288,3 @@ def _table(
             "rank": (place + 1).astype(np.int32),
         }
     )
-
-
-def train(
-    data: Dataset,
-    model: str = "fused",
-    *,
-    config: RunConfig | None = None,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    **options: Any,
-) -> Recommender:
-    """Train a model on a dataset.
-
-    Args:
-        data: as ``read_dataset`` gives it.
-        model: its name (``fused``, ``gat``, ``lightgcn``, ``item_knn``, ``popularity``).
-        config: a whole configuration, instead of ``model`` and ``options``.
-        on_epoch: called after each epoch.
-        options: as ``graphrec.config.make_config`` takes them: epochs, seed, width, layers, loss, refit, …
-
-    Raises:
-        UsageError: an unknown model or option, or a value that breaks a rule.
-        TrainingError: nothing to learn from, or the loss is no longer finite.
-    """
-    chosen = make_config(model, **options) if config is None else config
-    return Recommender(Run.from_fitted(data, chosen, fit_model(data, chosen, on_epoch=on_epoch)))
-
-
-def load(folder: str | PathLike[str]) -> Recommender:
-    """Read a run folder.
-
-    Raises:
-        RunError: no run, an unfinished one, or a damaged one.
-    """
-    return Recommender(load_run(Path(folder)))

@@ -8,20 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from graphrec.errors import TrainingError, UsageError
+from graphrec.ranking.heap import topk_range
 from graphrec.sparse import CSR
 
 # Scores of one block stay below what the C allocator keeps and hands out again (32 MiB): a larger block is fresh pages
 # every time, and filling in those costs more than the product itself (Gowalla, 2 cores: 2.5 s against 7 s).
 _BLOCK_BYTES = 24 * 2**20
-_CHUNK = 64  # scores compared with the threshold at once
 _SERIAL_SCORES = 200_000  # fewer scores than this are not worth a second thread
 
 
@@ -70,7 +68,7 @@ def rank(
     >>> rank(lambda users: scores[users], torch.tensor([0]), 3, num_items=4).items
     tensor([[1, 2, 0]])
     """
-    _check_k(k)
+    check_k(k)
     if block_size is None:
         block_size = min(max(_BLOCK_BYTES // (4 * max(num_items, 1)), 64), 4096)
     blocks = [
@@ -102,7 +100,7 @@ def topk_rows(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     >>> topk_rows(torch.tensor([[1.0, 3.0, 1.0, 1.0]]), 2)
     (tensor([[3., 1.]]), tensor([[1, 0]]))
     """
-    _check_k(k)
+    check_k(k)
     k = min(k, scores.shape[1])
     if scores.is_cuda:
         return _topk_torch(_finite(scores.float()), k)
@@ -130,7 +128,7 @@ def entries(csr: CSR, rows: Tensor) -> tuple[Tensor, Tensor]:
     return offsets, csr.col[shift + torch.arange(len(shift), device=shift.device)]
 
 
-def _check_k(k: int) -> None:
+def check_k(k: int) -> None:
     if k < 1:
         raise UsageError(f"k must be >= 1, got {k}")
 
@@ -153,11 +151,11 @@ def _rank_block(
 
 
 def _finite(scores: Tensor) -> Tensor:
-    _check_nan(int(torch.isnan(scores).sum()))
+    check_nan(int(torch.isnan(scores).sum()))
     return scores
 
 
-def _check_nan(count: int) -> None:
+def check_nan(count: int) -> None:
     if count:
         raise TrainingError(f"{count} scores of a block are not a number", "the model has diverged: train it anew")
 
@@ -195,7 +193,7 @@ def _lowest_columns(scores: Tensor, threshold: Tensor, k: int) -> Tensor:
     return chosen.nonzero()[:, 1].reshape(-1, k)
 
 
-# numba, for CPUs: serial code without the lock, on Python's threads, which unlike numba's own survive a fork
+# numba, for CPUs
 
 
 def _topk_cpu(
@@ -210,76 +208,9 @@ def _topk_cpu(
     workers = torch.get_num_threads() if scores.numel() >= _SERIAL_SCORES else 1
     bounds = np.linspace(0, num_rows, workers + 1).astype(np.int64)
     if k == 0 or workers == 1:
-        nans = [_topk_range(*arrays, 0, num_rows)] if k else [0]
+        nans = [topk_range(*arrays, 0, num_rows)] if k else [0]
     else:
         with ThreadPoolExecutor(workers) as pool:
-            nans = list(pool.map(lambda i: _topk_range(*arrays, bounds[i], bounds[i + 1]), range(workers)))
-    _check_nan(sum(nans))
+            nans = list(pool.map(lambda i: topk_range(*arrays, bounds[i], bounds[i + 1]), range(workers)))
+    check_nan(sum(nans))
     return torch.from_numpy(values), torch.from_numpy(items)
-
-
-_jit: Any = numba.njit(nogil=True, cache=True)
-
-
-@_jit
-def _topk_range(table, offsets, columns, barred, values, items, start, stop):  # type: ignore[no-untyped-def]
-    """Rows start..stop: copy, hide, select; returns how many scores are not a number."""
-    num_items = table.shape[1]
-    buffer = np.empty(num_items, np.float32)
-    nans = 0
-    for row in range(start, stop):
-        for item in range(num_items):
-            score = table[row, item]
-            nans += score != score
-            buffer[item] = score
-        for item in range(len(barred)):
-            if barred[item]:
-                buffer[item] = -np.inf
-        for place in range(offsets[row], offsets[row + 1]):
-            buffer[columns[place]] = -np.inf
-        _select(buffer, values[row], items[row])
-    return nans
-
-
-@_jit
-def _select(scores, values, items):  # type: ignore[no-untyped-def]
-    """The best of ``scores`` through a heap whose root is the worst kept: lowest score, then highest item."""
-    k = len(values)
-    for place in range(k):
-        values[place], items[place] = scores[place], place
-    for place in range(k // 2 - 1, -1, -1):
-        _sink(values, items, place, k, values[place], items[place])
-    for start in range(k, len(scores), _CHUNK):
-        stop = min(start + _CHUNK, len(scores))
-        threshold = values[0]
-        above = np.int32(0)  # as wide as a score, so that the comparison runs on whole vectors
-        for score in scores[start:stop]:
-            above += np.int32(1) if score > threshold else np.int32(0)
-        if above:
-            for item in range(start, stop):
-                if scores[item] > values[0]:
-                    _sink(values, items, 0, k, scores[item], item)
-    for last in range(k - 1, 0, -1):
-        score, item = values[last], items[last]
-        values[last], items[last] = values[0], items[0]
-        _sink(values, items, 0, last, score, item)
-
-
-@_jit
-def _sink(values, items, place, size, score, item):  # type: ignore[no-untyped-def]
-    """Put (score, item) at ``place`` of the heap, or below it where a worse child must rise."""
-    child = 2 * place + 1
-    while child < size:
-        other = child + 1
-        if other < size and _worse(values[other], items[other], values[child], items[child]):
-            child = other
-        if not _worse(values[child], items[child], score, item):
-            break
-        values[place], items[place] = values[child], items[child]
-        place, child = child, 2 * child + 1
-    values[place], items[place] = score, item
-
-
-@_jit
-def _worse(score, item, other_score, other_item):  # type: ignore[no-untyped-def]
-    return score < other_score or (score == other_score and item > other_item)

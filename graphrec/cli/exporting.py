@@ -1,0 +1,31 @@
+"""export: a run's vectors, for use elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphrec.cli import options as o
+from graphrec.cli.console import emit_json, emit_table, say
+
+
+def export(
+    run: o.RunFolder,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write; a new or an empty folder.")],
+    format: Annotated[
+        str, typer.Option(metavar="parquet|npy|faiss", help="Tables, arrays, or an index of the item vectors.")
+    ] = "parquet",
+    view: Annotated[str | None, typer.Option(metavar="NAME", help="One view of a fusion; all unless given.")] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Write the vectors of users and items with their ids."""
+    from graphrec.recommender import load
+
+    found = load(run).export(out, format, view)
+    say(f"the vectors are in {out}")
+    if as_json:
+        emit_json(found)
+    else:
+        emit_table(list(found[0]), [list(note.values()) for note in found])

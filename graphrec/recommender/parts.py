@@ -1,0 +1,117 @@
+"""Finished parts of a long table, in a folder beside the file they will become.
+
+Each part is whole or absent, and a note says what was asked for, so that a call that was stopped can go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from graphrec.errors import OutputError, UsageError
+from graphrec.files import atomic_path, write_text
+
+NOTE = "asked.json"
+SUFFIXES = (".parquet", ".csv")
+
+
+class Parts:
+    """The parts of one table.
+
+    Args:
+        target: the file that they become, .parquet or .csv; their folder has its name and ``.parts``.
+        asked: what the table depends on; JSON-able. Parts that were made for something else are removed.
+        count: how many parts the table has.
+
+    Raises:
+        UsageError: another kind of file, or a folder of that name with something else in it.
+    """
+
+    def __init__(self, target: Path, asked: dict[str, Any], count: int) -> None:
+        if target.suffix.lower() not in SUFFIXES:
+            raise UsageError(f"the file must end in .parquet or .csv, got {target}")
+        self.target = target
+        self.folder = target.with_name(target.name + ".parts")
+        self.count = count
+        with self._writing():
+            found = self._found()
+            self.restarted = found is not None and found != asked
+            if found != asked:
+                self.remove()
+                write_text(self.folder / NOTE, json.dumps(asked, indent=2) + "\n")
+        self.found = [number for number in range(count) if self._path(number).exists()]
+
+    def write(self, number: int, part: pa.Table) -> None:
+        """Add one part.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with self._writing(), atomic_path(self._path(number)) as temporary:
+            pq.write_table(part, temporary)
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """The parts in order, one at a time."""
+        return (pq.read_table(self._path(number), partitioning=None) for number in range(self.count))
+
+    def join(self, schema: pa.Schema) -> None:
+        """Make the file of the parts, one at a time, and remove them.
+
+        Args:
+            schema: of every part.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with self._writing(), atomic_path(self.target) as temporary:
+            if self.target.suffix.lower() == ".parquet":
+                with pq.ParquetWriter(temporary, schema) as writer:
+                    for part in self:
+                        writer.write_table(part)
+            else:
+                with temporary.open("w", encoding="utf-8", newline="") as file:
+                    schema.empty_table().to_pandas().to_csv(file, index=False)
+                    for part in self:
+                        part.to_pandas().to_csv(file, index=False, header=False)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the parts and their folder."""
+        if self.folder.exists():
+            (self.folder / NOTE).unlink(missing_ok=True)
+            for path in self.folder.iterdir():
+                path.unlink()
+            self.folder.rmdir()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06}.parquet"
+
+    def _found(self) -> dict[str, Any] | None:
+        """What the parts that are there were made for; None if there are none."""
+        names = [path.name for path in self.folder.iterdir()] if self.folder.exists() else []
+        if not names:
+            return None
+        strange = [name for name in names if name != NOTE and not name.endswith((".parquet", ".tmp"))]
+        if strange:
+            raise UsageError(f"{self.folder} holds {strange[0]}, which is no part of a table", "choose another file")
+        try:
+            found: dict[str, Any] = json.loads((self.folder / NOTE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.target}: {error}",
+                f"what is finished stays in {self.folder}: call the same again, and it goes on from there",
+            ) from None
