@@ -10,27 +10,29 @@ import torch
 
 import graphrec
 from graphrec.config import make_config
-from graphrec.data import Dataset, Part, read_dataset, synthetic
+from graphrec.data import Dataset, read_dataset, synthetic
 from graphrec.errors import RunError, UsageError
 from graphrec.models import Fused, views_of
 from graphrec.runs import start_of
 from graphrec.sampling import ALL
-from graphrec.training import Start, extend_model, fit_model
+from graphrec.training import TRAIN_PARTS, Start, extend_model, fit_model
 from graphrec.training.warm import known_nodes
 
 TABLES = synthetic.generate(seed=3, num_users=60, num_items=40)
-QUICK = {"epochs": 3, "width": 8, "layers": 1, "batch_size": 128}
+TEST = TABLES.interactions[["user_id", "item_id"]].iloc[:5]
+QUICK = {"refit": True, "epochs": 3, "width": 8, "layers": 1, "batch_size": 128}
 
 
 def world(more: dict[str, list[str]] | None = None, knowledge: dict[str, list[str]] | None = None) -> Dataset:
     """The small world, with more rows of interactions and knowledge."""
-    rows = TABLES.interactions[["user_id", "item_id"]]
+    rows = TABLES.interactions[["user_id", "item_id"]].iloc[5:]
     facts = TABLES.knowledge
     if more:
         rows = pd.concat([rows, pd.DataFrame(more)])
     if knowledge:
         facts = pd.concat([facts, pd.DataFrame(knowledge)])
-    return read_dataset(rows, knowledge=facts, items=TABLES.items, split="random", seed=3)
+    # test rows that are given keep everybody's train rows as they are when others come
+    return read_dataset(rows, test=TEST, knowledge=facts, items=TABLES.items, seed=3)
 
 
 EARLIER = world()
@@ -119,6 +121,6 @@ def test_newcomers_can_be_embedded_from_samples_alone(model: str) -> None:
 
 
 def edges_of(data: Dataset, user: str) -> set[str]:
-    """The items of a user in the fit rows."""
-    users, items = data.interactions.select(Part.FIT)
+    """The items of a user in the train rows."""
+    users, items = data.interactions.select(*TRAIN_PARTS)
     return set(data.items.names(items[users == data.users.lookup([user])[0]]))
