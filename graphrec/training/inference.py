@@ -19,7 +19,7 @@ from graphrec.graph import Block
 from graphrec.models import EmbeddingModel
 from graphrec.sparse import CSR
 
-BLOCK_EDGES = 2**22
+BLOCK_EDGES = 2**21
 """Edges of one block; a row with more is a block by itself."""
 BLOCK_ROWS = 2**18
 LARGE = 2**24

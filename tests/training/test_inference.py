@@ -63,7 +63,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         raise OSError("No space left on device")
 
     monkeypatch.setattr(inference._RowFile, "write", full)
-    with pytest.raises(OutputError, match="cannot write the layers of lightgcn in .*: No space left"):
+    with pytest.raises(OutputError, match=r"cannot write the layers of lightgcn in .*: No space left"):
         infer_vectors(models(WORLD)[0], tmp_path)
     assert not list(tmp_path.iterdir())
 
