@@ -177,3 +177,9 @@ def test_growth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.
         "| layer | 10 | 1.000 | 1,200 | 4.0 × PyG GATConv | 0.2000 | 5.0 | 1.00 |",
         "| layer | 30 | 9.000 | 1,200 | – | 0.6000 | 15.0 | 3.00 |",
     ]
+
+
+def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    load("lists").main(["--users=50", "--items=3000", "--width=8", "--json"])
+    row = json.loads(capsys.readouterr().out)
+    assert row["same_items"] and row["rank_users_per_s"] > 0 and row["rank_vectors_users_per_core_s"] > 0

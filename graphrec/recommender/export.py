@@ -18,7 +18,6 @@ from graphrec.errors import OutputError, UsageError, nearest
 from graphrec.files import atomic_path, write_text
 from graphrec.models import EmbeddingModel, views_of
 from graphrec.recommender.ann import item_index, require_faiss
-from graphrec.recommender.ranker import Ranker
 from graphrec.runs import Run
 
 FORMATS = ("parquet", "npy", "faiss")
@@ -26,7 +25,7 @@ ROWS_AT_ONCE = 2**16
 NOTE = "vectors.json"
 
 
-def export_vectors(run: Run, folder: Path, format: str, view: str | None, ranker: Ranker) -> list[dict[str, Any]]:
+def export_vectors(run: Run, folder: Path, format: str, view: str | None) -> list[dict[str, Any]]:
     """See ``Recommender.export``."""
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}", nearest(format, FORMATS) or f"there are: {', '.join(FORMATS)}")

@@ -150,7 +150,7 @@ class Recommender:
             UsageError: the model has no vectors, an unknown view or format, or a folder that holds something.
             MissingExtraError: faiss is asked for and not installed.
         """
-        return export_vectors(self.run, Path(folder), format, view, self._ranker)
+        return export_vectors(self.run, Path(folder), format, view)
 
     def score(self, users: Sequence[str], items: Sequence[str]) -> np.ndarray:
         """Scores of pairs: the n-th user with the n-th item, float32 [n].

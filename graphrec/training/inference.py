@@ -20,7 +20,7 @@ from graphrec.models import EmbeddingModel
 from graphrec.sampling import Fanout, NeighborSampler, blocks_of
 from graphrec.sparse import CSR
 
-BLOCK_EDGES = 2**22
+BLOCK_EDGES = 2**21
 """Edges of one block; a row with more is a block by itself."""
 BLOCK_ROWS = 2**18
 LARGE = 2**24

@@ -191,6 +191,21 @@ def test_progress_in_words() -> None:
     assert progress.time_left(Advance(20, 40, 10, False, 5.0)) == "about 10 s left"
 
 
+def test_progress_on_a_terminal_and_in_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    advances = [Advance(10, 40, 10, False, 0.0), Advance(20, 40, 10, False, 5.0), Advance(40, 40, 10, False, 9.0)]
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    for terminal in (True, False):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        with progress.following_users() as on_block:
+            for advance in advances:
+                on_block(advance)
+        shown = capsys.readouterr().err
+        assert "going on after 10 of 40 users" in shown
+        assert ("40/40" in shown) if terminal else ("20 of 40 users, about 10 s left" in shown)
+
+
 def test_export(call: Call, run: Path, tmp_path: Path) -> None:
     done = call("export", run, "--out", tmp_path / "out", "--format=npy", "--json")
     assert done.status == 0, done.err
