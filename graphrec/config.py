@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 from graphrec.errors import UsageError, nearest
 from graphrec.files import write_text
 from graphrec.models import Fused, make_settings, model_class
+
+NEIGHBOR = "add --sampling neighbor"
 
 
 class TrainingConfig(BaseModel):
@@ -27,6 +29,40 @@ class TrainingConfig(BaseModel):
     learning_rate: float = Field(1e-2, gt=0, description="of Adam")
     patience: int = Field(5, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
     eval_every: int = Field(5, ge=1, description="epochs between evaluations on the select rows")
+    sampling: Literal["full", "neighbor"] = Field(
+        "full", description="propagate over the whole graph, or over a sample of each batch's neighbourhood"
+    )
+    fanout: tuple[int, ...] | dict[str, tuple[int, ...]] = Field(
+        (), description="edges drawn of a node in each hop, or that by kind of edge; empty: 10 in each; -1: all"
+    )
+    pool: int = Field(
+        0,
+        ge=0,
+        description="negatives that a batch shares; 0: for softmax its own items, for bpr one a pair, or, where "
+        "neighbours are sampled, a quarter as many as there are pairs",
+    )
+    pool_by: Literal["uniform", "popularity"] = Field(
+        "uniform", description="how a pool is drawn; by popularity for softmax alone, corrected by logQ"
+    )
+    optimizer: Literal["adam", "adagrad"] = Field(
+        "adam", description="adagrad: with one number of state a node, where neighbours are sampled"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainingConfig:
+        """Refuse settings of sampling without sampling."""
+        if self.sampling == "full" and (self.fanout or self.optimizer != "adam"):
+            name = "fanout" if self.fanout else "optimizer"
+            raise UsageError(f"{name} is for sampling neighbours", NEIGHBOR)
+        if self.pool_by == "popularity" and not self.pool:
+            raise UsageError("pool_by popularity needs a pool", "add --pool 1024, say")
+        return self
+
+    @property
+    def hops(self) -> int:
+        """Hops of the fan-out; 0 where it leaves them open."""
+        columns = list(self.fanout.values()) if isinstance(self.fanout, dict) else [self.fanout]
+        return len(columns[0]) if columns else 0
 
 
 class RunConfig(BaseModel):
@@ -41,6 +77,7 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     refit: bool = Field(False, description="train once more on all train rows, for the epochs chosen on select")
+    warm_start: str = Field("", description="a finished run whose vectors training starts from; empty: from none")
     training: TrainingConfig = TrainingConfig()
     models: dict[str, Any] = Field(default_factory=dict)
 
@@ -56,6 +93,19 @@ class RunConfig(BaseModel):
         if given:
             raise UsageError(f"settings for {', '.join(given)}, which model {name} does not use")
         return {**values, "models": settings}
+
+    @model_validator(mode="after")
+    def _fits(self) -> RunConfig:
+        """Refuse settings of the models that the way of training cannot serve."""
+        training = self.training
+        for name, settings in self.models.items():
+            if getattr(settings, "storage", "float32") != "float32" and training.sampling == "full":
+                raise UsageError(f"storage {settings.storage} of {name} is for sampling neighbours", NEIGHBOR)
+            if getattr(settings, "loss", "softmax") == "bpr" and training.pool_by == "popularity":
+                raise UsageError(f"pool_by popularity is for the softmax loss, and {name} has bpr", "--loss softmax")
+        if training.sampling == "neighbor" and self.device != "cpu":
+            raise UsageError("neighbours are sampled on the CPU alone so far", "use --device cpu")
+        return self
 
     @field_serializer("models")
     def _plain(self, models: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +148,10 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
     merged["model"] = model = options.get("model", merged.get("model", "fused"))
     views = options.get("views")
     members = list(parse_config(merged).models) if views is None else [model, *views]
+    if options.get("fanout") and "layers" not in options:
+        options["layers"] = parse_config(
+            {"training": {"sampling": "neighbor", "fanout": options["fanout"]}}
+        ).training.hops
     fields = {name: [f.name for f in dataclasses.fields(model_class(name).Settings)] for name in members}
     for option, value in options.items():
         owners = [name for name in members if option in fields[name]]

@@ -53,11 +53,66 @@ def softmax_loss(user_BD: Tensor, item_BD: Tensor, used_BB: Tensor, temperature:
     return cross_entropy(logit_BB.masked_fill(~negative_BB, -torch.inf), own_B)
 
 
+def pool_bpr_loss(user_BD: Tensor, positive_BD: Tensor, pool_PD: Tensor, used_BP: Tensor) -> Tensor:
+    """Bayesian personalised ranking against all items of a pool that the batch shares, not against one a pair.
+
+    The mean over the pool of −ln σ(u·i − u·j), and over the batch. For a pool drawn uniformly its expectation is that
+    of ``bpr_loss``, with less variance. Items that the user has used do not count; a user of all counts 0.
+
+    Args:
+        user_BD, positive_BD: propagated vectors, one row an observed pair.
+        pool_PD: those of the pool.
+        used_BP: bool, whether user b has used item p of the pool.
+
+    Returns:
+        A scalar ≥ 0.
+
+    >>> pool_bpr_loss(torch.ones(1, 2), torch.ones(1, 2), torch.ones(3, 2), torch.zeros(1, 3, dtype=torch.bool))
+    tensor(0.6931)
+    """
+    margin_BP = (user_BD * positive_BD).sum(dim=-1, keepdim=True) - user_BD @ pool_PD.T
+    loss_BP = -logsigmoid(margin_BP).masked_fill(used_BP, 0.0)
+    return (loss_BP.sum(dim=1) / (~used_BP).sum(dim=1).clamp(min=1)).mean()
+
+
+def pool_softmax_loss(
+    user_BD: Tensor,
+    positive_BD: Tensor,
+    pool_PD: Tensor,
+    used_BP: Tensor,
+    temperature: float,
+    log_odds_P: Tensor | None = None,
+) -> Tensor:
+    """Sampled softmax against a pool that the batch shares: mean of −ln softmax of cos / τ at the pair's own item.
+
+    An item that was drawn p times as often as a uniform draw would stands for 1/p of one: ln p is taken from its logit
+    (logQ correction, Bengio & Senécal 2008; Yi et al. 2019, §3). Items that the user has used do not count.
+
+    Args:
+        user_BD, positive_BD, pool_PD, used_BP: as in ``pool_bpr_loss``.
+        temperature: τ > 0.
+        log_odds_P: ln p of each item of the pool; None for a uniform draw.
+
+    Returns:
+        A scalar ≥ 0.
+
+    >>> pool = torch.tensor([[0.0, 1.0]])
+    >>> pool_softmax_loss(torch.eye(2)[:1], torch.eye(2)[:1], pool, torch.zeros(1, 1, dtype=torch.bool), 1.0)
+    tensor(0.3133)
+    """
+    unit_BD = normalize(user_BD, dim=-1)
+    own_B = (unit_BD * normalize(positive_BD, dim=-1)).sum(dim=-1) / temperature
+    logit_BP = unit_BD @ normalize(pool_PD, dim=-1).T / temperature
+    if log_odds_P is not None:
+        logit_BP = logit_BP - log_odds_P
+    against_B = logit_BP.masked_fill(used_BP, -torch.inf).logsumexp(dim=1)
+    return (torch.logaddexp(own_B, against_B) - own_B).mean()
+
+
 def l2_penalty(*vectors_BD: Tensor) -> Tensor:
-    """Half the squared length of the vectors, summed over the tensors and averaged over the batch (LightGCN eq. 14).
+    """Half the squared length of the vectors, averaged over each tensor's rows and summed (LightGCN eq. 14).
 
     >>> l2_penalty(torch.ones(2, 3), torch.zeros(2, 3))
     tensor(1.5000)
     """
-    squares = torch.stack([vector.square().sum() for vector in vectors_BD])
-    return squares.sum() / (2 * len(vectors_BD[0]))
+    return torch.stack([vector.square().sum() / len(vector) for vector in vectors_BD]).sum() / 2

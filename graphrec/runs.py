@@ -21,7 +21,7 @@ from graphrec.data import Dataset
 from graphrec.errors import DataError, RunError
 from graphrec.files import atomic_path, write_text
 from graphrec.models import Model, build_model
-from graphrec.training import Fitted, graph_for
+from graphrec.training import Fitted, Start, extend_model, graph_for
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
@@ -120,6 +120,28 @@ def load_run(folder: Path) -> Run:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, DataError) as error:
         raise RunError(f"the run in {folder} is damaged: {error}") from None
     return Run(dataset, config, model.eval(), metrics, history)
+
+
+def extend_run(run: Run, dataset: Dataset) -> Run:
+    """The run's model on newer data, without training (see ``extend_model``)."""
+    model = extend_model(dataset, run.config, Start(run.dataset, run.model))
+    metrics = {"valid": {}, "epochs": run.metrics["epochs"], "fusion": run.metrics["fusion"]}
+    return Run(dataset, run.config, model, metrics, run.history)
+
+
+def start_of(config: RunConfig) -> Start | None:
+    """The run that training starts from, None where it starts from none.
+
+    Raises:
+        RunError: it is no finished run.
+        UsageError: its views do not fit those of the configuration.
+    """
+    if not config.warm_start:
+        return None
+    run = load_run(Path(config.warm_start))
+    start = Start(run.dataset, run.model)
+    start.check(config.models)
+    return start
 
 
 def record_test(folder: Path, test: dict[str, float], baselines: dict[str, Any], per_user: pd.DataFrame) -> None:

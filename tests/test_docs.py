@@ -21,7 +21,8 @@ def documented(heading: str) -> dict[str, str]:
 
 
 def shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text or "none"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -33,7 +34,7 @@ def test_settings_of_models(name: str) -> None:
 def test_settings_of_training() -> None:
     fields = {**TrainingConfig.model_fields, **RunConfig.model_fields}
     expected = {
-        name: str(field.default) for name, field in fields.items() if name not in ("model", "models", "training")
+        name: shown(field.default) for name, field in fields.items() if name not in ("model", "models", "training")
     }
     assert documented("Training") == expected
 

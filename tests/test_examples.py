@@ -80,3 +80,14 @@ def test_the_gpu_benchmark_in_tiny(tmp_path: Path) -> None:
     assert len(found["rows"]) == 10
     for row in found["rows"]:
         assert row["eager_s"] > 0 and row["floor_s"] > 0 and row["work"] in output
+
+
+def test_the_sampling_benchmark_in_tiny(tmp_path: Path) -> None:
+    sizes = ("--interactions", "20000", "5000", "--calls", "2")
+    output = run("benchmarks/sampling.py", *sizes, "--json", "sampling.json", folder=tmp_path)
+    rows = json.loads((tmp_path / "sampling.json").read_text())
+    assert [row["interactions"] for row in rows] == [5000, 20000]
+    for row in rows:
+        assert row["graphrec_edges"] > 1000 and row["graphrec_edges_per_s"] > 0
+        assert f"| {row['interactions']:,} | {row['nodes']:,} |" in output
+        assert row["peer"] or "not installed" in output

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from graphrec.losses import bpr_loss, l2_penalty, softmax_loss
+from graphrec.losses import bpr_loss, l2_penalty, pool_bpr_loss, pool_softmax_loss, softmax_loss
 from graphrec.sampling import generator_for
 
 
@@ -42,3 +42,46 @@ def test_a_used_item_is_no_negative() -> None:
 
 def test_l2_by_hand() -> None:
     assert l2_penalty(torch.tensor([[3.0], [4.0]]), torch.tensor([[0.0], [1.0]])).item() == (9 + 16 + 1) / 4
+
+
+def test_pool_bpr_by_hand() -> None:
+    """Margins 1 − 2 and 1 − 0; the third item of the pool is used and does not count."""
+    user, positive = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    pool, used = torch.tensor([[2.0, 0.0], [0.0, 1.0], [9.0, 9.0]]), torch.tensor([[False, False, True]])
+    expected = (math.log(1 + math.exp(1.0)) + math.log(1 + math.exp(-1.0))) / 2
+    assert pool_bpr_loss(user, positive, pool, used).item() == pytest.approx(expected)
+
+
+def test_pool_bpr_is_the_mean_of_bpr_over_the_pool() -> None:
+    user, positive, pool = torch.randn(3, 6, 4, generator=generator_for(0))
+    each = torch.stack([bpr_loss(user, positive, item.expand(6, -1)) for item in pool]).mean()
+    assert torch.allclose(pool_bpr_loss(user, positive, pool, torch.zeros(6, 6, dtype=torch.bool)), each)
+
+
+def test_pool_softmax_by_hand() -> None:
+    """Cosines 1 with the own item, 0 and .6 with the pool; the second comes three times as often as it should."""
+    user, positive = torch.tensor([[2.0, 0.0]]), torch.tensor([[5.0, 0.0]])
+    pool, used = torch.tensor([[0.0, 1.0], [3.0, 4.0]]), torch.zeros(1, 2, dtype=torch.bool)
+    odds = torch.tensor([1.0, 3.0]).log()
+    expected = math.log(math.exp(2) + math.exp(0) + math.exp(1.2) / 3) - 2
+    assert pool_softmax_loss(user, positive, pool, used, 0.5, odds).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_pool_of_used_items_teaches_nothing() -> None:
+    user, positive, pool = torch.randn(3, 2, 4, generator=generator_for(0)).requires_grad_()
+    used = torch.ones(2, 2, dtype=torch.bool)
+    total = pool_bpr_loss(user, positive, pool, used) + pool_softmax_loss(user, positive, pool, used, 0.1)
+    assert total.item() == pytest.approx(0.0, abs=1e-6)
+    total.backward()
+
+
+def test_a_corrected_pool_stands_for_a_uniform_one() -> None:
+    """Drawn by popularity and corrected, the sum over a large pool is that over all items, up to the pool's size."""
+    user, items = torch.randn(1, 8, generator=generator_for(0)), torch.randn(5, 8, generator=generator_for(1))
+    share = torch.tensor([0.4, 0.3, 0.15, 0.1, 0.05])
+    drawn = torch.multinomial(share, 200_000, replacement=True, generator=generator_for(2))
+    used, odds = torch.zeros(1, len(drawn), dtype=torch.bool), (share * 5).log()
+    pooled = pool_softmax_loss(user, items[:1], items[drawn], used, 1.0, odds[drawn])
+    logits = torch.nn.functional.cosine_similarity(user, items)
+    uniform = torch.logaddexp(logits[0], logits.logsumexp(0) + math.log(len(drawn) / 5)) - logits[0]
+    assert pooled.item() == pytest.approx(uniform.item(), rel=1e-3)

@@ -10,6 +10,7 @@ from graphrec import __version__
 from graphrec.cli.demo import demo
 from graphrec.cli.doctor import bench, doctor
 from graphrec.cli.errors import Guarded
+from graphrec.cli.extending import extend
 from graphrec.cli.judging import evaluate
 from graphrec.cli.recommending import explain, recommend, similar
 from graphrec.cli.tables import build, check
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, doctor, check, build, train, evaluate, recommend, similar, explain, bench):
+for command in (demo, doctor, check, build, train, evaluate, recommend, similar, explain, extend, bench):
     app.command(cls=Guarded)(command)
 
 

@@ -74,3 +74,30 @@ def read_lines(path: Path, option: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{option}: cannot read {path}: {error}") from None
     return [line.strip() for line in lines if line.strip()]
+
+
+def fanout_of(texts: list[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
+    """A fan-out as the configuration takes it.
+
+    >>> fanout_of(["15,10"])
+    (15, 10)
+    >>> fanout_of(["interacts=15,10", "knowledge=5,all"])
+    {'interacts': (15, 10), 'knowledge': (5, -1)}
+    """
+    words = [word for text in texts for word in text.split()]
+    named = [word.rpartition("=") for word in words]
+    if len(words) == 1 and not named[0][0]:
+        return _counts(words[0])
+    if len({kind for kind, _, _ in named} - {""}) < len(words):
+        raise UsageError(
+            f"--fanout must be numbers, or a kind of edge and numbers for each kind, got {' '.join(words)}",
+            "for example: --fanout 15,10, or --fanout interacts=15,10 --fanout knowledge=5,5",
+        )
+    return {kind: _counts(numbers) for kind, _, numbers in named}
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    numbers = ["-1" if name == "all" else name for name in split_names(text, "--fanout")]
+    if not all(number.removeprefix("-").isdecimal() for number in numbers):
+        raise UsageError(f"--fanout must be whole numbers joined by commas, or all, got {text!r}")
+    return tuple(map(int, numbers))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphrec.cli import options as o
 from graphrec.cli.console import flat, say, say_next, shown
 from graphrec.cli.errors import Interrupted
-from graphrec.cli.options import split_names
 from graphrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    warm_start: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Start from the vectors of a finished run, by id.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
     refit: Annotated[bool | None, _training("Train once more on all train rows, for the epochs chosen.")] = None,
     epochs: Annotated[int | None, _training("Passes over the training pairs, at most.")] = None,
@@ -50,11 +53,26 @@ def train(
     learning_rate: Annotated[float | None, _training("Of Adam.")] = None,
     patience: Annotated[int | None, _training("Evaluations without a better one before stopping; 0: never.")] = None,
     eval_every: Annotated[int | None, _training("Epochs between evaluations on the select rows.")] = None,
+    sampling: Annotated[
+        str | None, _training("full, or neighbor: propagate over a sample of each batch's neighbourhood.")
+    ] = None,
+    fanout: Annotated[
+        list[str] | None,
+        _training("Edges drawn of a node in each hop: 15,10, or interacts=15,10 and knowledge=5,5; repeatable."),
+    ] = None,
+    pool: Annotated[int | None, _training("Negatives that a batch shares.")] = None,
+    pool_by: Annotated[str | None, _training("How they are drawn: uniform or popularity.")] = None,
+    optimizer: Annotated[
+        str | None, _training("adam, or adagrad with less state where neighbours are sampled.")
+    ] = None,
     width: Annotated[int | None, _setting("Of a node's vector.")] = None,
     layers: Annotated[int | None, _setting("Of propagation.")] = None,
     loss: Annotated[str | None, _setting("softmax or bpr.")] = None,
     temperature: Annotated[float | None, _setting("Of the softmax loss.")] = None,
     l2: Annotated[float | None, _setting("Weight of the squared layer-0 vectors.")] = None,
+    storage: Annotated[
+        str | None, _setting("float32, or bfloat16 for the learned vectors where neighbours are sampled.")
+    ] = None,
     precision: Annotated[str | None, _setting("float32, or bfloat16 between the layers while training.")] = None,
     heads: Annotated[int | None, _setting("Of attention; a divisor of the width.")] = None,
     attention_dropout: Annotated[float | None, _setting("Share of edges left out of a sum.")] = None,
@@ -73,7 +91,11 @@ def train(
     """Train a model on a graph folder and write a run folder."""
     options = {name: value for name, value in ctx.params.items() if name not in OWN and value is not None}
     if "views" in options:
-        options["views"] = tuple(split_names(options["views"], "--views"))
+        options["views"] = tuple(o.split_names(options["views"], "--views"))
+    if "warm_start" in options:
+        options["warm_start"] = str(options["warm_start"].resolve())
+    if "fanout" in options:
+        options["fanout"] = o.fanout_of(options["fanout"])
     if resume:
         _resume(out, graph, config, options)
     elif graph is None:
@@ -87,11 +109,12 @@ def _start(out: Path, graph: Path, file: Path | None, options: Mapping[str, Any]
     config = _configuration(file, options)
 
     from graphrec.data import Dataset
-    from graphrec.runs import start_run
+    from graphrec.runs import start_of, start_run
     from graphrec.training import checked_device
 
     checked_device(config.device)
     dataset = Dataset.load(graph)
+    start_of(config)  # a run that cannot be started from is refused before anything is written
     start_run(out, dataset, config)
     _fit(out, dataset, config)
 
@@ -155,11 +178,12 @@ def _fit(out: Path, dataset: Dataset, config: RunConfig) -> None:
 def _trained(out: Path, dataset: Dataset, config: RunConfig) -> Run:
     """Train from wherever the checkpoints are, and finish the run folder."""
     from graphrec.cli.progress import following
-    from graphrec.runs import CHECKPOINTS, Run, finish_run
+    from graphrec.runs import CHECKPOINTS, Run, finish_run, start_of
     from graphrec.training import fit_model
 
+    start = start_of(config)
     with following() as on_epoch:
-        fitted = fit_model(dataset, config, checkpoints=out / CHECKPOINTS, on_epoch=on_epoch)
+        fitted = fit_model(dataset, config, start=start, checkpoints=out / CHECKPOINTS, on_epoch=on_epoch)
     run = Run.from_fitted(dataset, config, fitted)
     finish_run(out, run)
     return run

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from graphrec.graph.block import Block
 from graphrec.graph.build import build_graph
 from graphrec.graph.hetero import HeteroGraph
 from graphrec.graph.interop import from_networkx, from_pyg, to_networkx, to_pyg
 from graphrec.graph.report import dataset_report, graph_report
 
 __all__ = [
+    "Block",
     "HeteroGraph",
     "build_graph",
     "dataset_report",

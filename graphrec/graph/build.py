@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numba
 import numpy as np
+import torch
 
-from graphrec.data import Dataset, Part
+from graphrec.data import Dataset, Interactions, Knowledge, Part
 from graphrec.graph.hetero import INTERACTS, HeteroGraph, assemble
+from graphrec.sparse import CSR
 
 
 def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowledge: bool = True) -> HeteroGraph:
@@ -24,14 +28,65 @@ def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowle
     Raises:
         DataError: two relations of the knowledge would have one name in the graph.
     """
-    user, item = dataset.interactions.select(*parts)
     sizes = (dataset.num_users, dataset.num_items, dataset.num_entities)
-    names = [INTERACTS]
-    source, target, relation = [user], [item + dataset.num_users], [np.zeros(len(user), np.int32)]
-    if knowledge:
-        facts = dataset.knowledge
-        names += facts.relations
-        source.append(facts.head)
-        target.append(facts.tail)
-        relation.append(facts.relation + 1)
-    return assemble(sizes, names, np.concatenate(source), np.concatenate(target), np.concatenate(relation))
+    facts = dataset.knowledge if knowledge else Knowledge()
+    graph = assemble(sizes, [INTERACTS, *facts.relations], facts.head, facts.tail, facts.relation + 1)
+    return replace(graph, adjacency=_with_interactions(graph, dataset.interactions, parts))
+
+
+def _with_interactions(graph: HeteroGraph, rows: Interactions, parts: Sequence[Part]) -> CSR:
+    """The graph's adjacency with the interactions of some parts.
+
+    The rows stand in the order of (user, item), so counting the edges of each node and walking through the rows once
+    puts every edge in its place; nothing is sorted, and nothing of the edges' size is held beside the result.
+    """
+    facts = graph.adjacency
+    assert facts.edge_type is not None
+    wanted = np.isin(np.arange(len(Part)), parts)
+    degree = np.zeros(graph.num_nodes, np.int64)
+    pairs = (rows.user, rows.item, rows.part, wanted)
+    _count(*pairs, graph.num_users, degree)
+    rowptr = np.concatenate([[0], np.cumsum(degree + facts.degree.numpy())])
+    col, kind = (np.empty(rowptr[-1], np.int32) for _ in range(2))
+    _fill(*pairs, graph.num_users, rowptr[:-1].copy(), col, kind)
+    _append(facts.rowptr.numpy(), facts.col.numpy(), facts.edge_type.numpy(), rowptr[:-1] + degree, col, kind)
+    adjacency = CSR(torch.from_numpy(rowptr), torch.from_numpy(col), graph.num_nodes, torch.from_numpy(kind))
+    return adjacency.known_symmetric()
+
+
+_compiled = numba.njit(nogil=True, cache=True)
+
+
+@_compiled
+def _count(user, item, part, wanted, num_users, degree):  # type: ignore[no-untyped-def]
+    """Add each node's interactions to ``degree``; a pair that is given in two wanted parts is one."""
+    last_user, last_item = -1, -1
+    for row in range(len(user)):
+        if wanted[part[row]] and not (user[row] == last_user and item[row] == last_item):
+            last_user, last_item = user[row], item[row]
+            degree[last_user] += 1
+            degree[num_users + last_item] += 1
+
+
+@_compiled
+def _fill(user, item, part, wanted, num_users, place, col, kind):  # type: ignore[no-untyped-def]
+    """Write each interaction as two edges; ``place`` is where each node's next edge goes."""
+    last_user, last_item = -1, -1
+    for row in range(len(user)):
+        if wanted[part[row]] and not (user[row] == last_user and item[row] == last_item):
+            last_user, last_item = user[row], item[row]
+            node = num_users + last_item
+            col[place[last_user]], kind[place[last_user]] = node, 1
+            col[place[node]], kind[place[node]] = last_user, 0
+            place[last_user] += 1
+            place[node] += 1
+
+
+@_compiled
+def _append(rowptr, facts, facts_kind, place, col, kind):  # type: ignore[no-untyped-def]
+    """Copy each node's edges of the knowledge behind its interactions."""
+    for node in range(len(place)):
+        begin, count = rowptr[node], rowptr[node + 1] - rowptr[node]
+        for edge in range(count):
+            col[place[node] + edge] = facts[begin + edge]
+            kind[place[node] + edge] = facts_kind[begin + edge]

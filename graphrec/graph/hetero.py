@@ -5,6 +5,7 @@ N nodes, E directed edges, R edge types.
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -106,9 +107,19 @@ class HeteroGraph:
         stop = int(used.rowptr[self.num_users])
         assert used.edge_type is not None
         is_interaction = used.edge_type[:stop] == 1
+        if bool(is_interaction.all()):
+            return CSR(used.rowptr[: self.num_users + 1], used.col[:stop] - self.num_users, self.num_items)
         before = torch.nn.functional.pad(is_interaction.cumsum(0), (1, 0))
         rowptr = before[used.rowptr[: self.num_users + 1]]
         return CSR(rowptr, used.col[:stop][is_interaction] - self.num_users, self.num_items)
+
+    def digest(self) -> str:
+        """A checksum of nodes, relations and edges: graphs that differ in it are not the same."""
+        total = zlib.crc32(repr((self.num_users, self.num_items, self.num_entities, self.relations)).encode())
+        for tensor in (self.adjacency.rowptr, self.adjacency.col, self.adjacency.edge_type):
+            if tensor is not None:
+                total = zlib.crc32(tensor.cpu().contiguous().numpy().data, total)
+        return f"{total:08x}"
 
     def interactions_only(self) -> HeteroGraph:
         """Users and items with the edges of the first two types alone, no entities; itself if that is all it has."""

@@ -5,12 +5,15 @@ N receiving nodes, M sending nodes, H heads, D width of a head, W = H · D, R re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from graphrec.sparse import CSR, attend
+
+_ABSENT = -1e30  # a logit that gets no weight beside any other
 
 
 class GATLayer(nn.Module):
@@ -90,3 +93,28 @@ class GATLayer(nn.Module):
 
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))
+
+
+def merge_groups(received: Sequence[Tensor], lse: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
+    """One softmax over several groups of edges that were attended over apart.
+
+    A group in which each drawn edge stands for s_g of the graph has the weight s_g exp(lse_g) in the sum of all
+    exponentials, so the groups' results are averaged by softmax_g(lse_g + ln s_g).
+
+    Args:
+        received: by group, float [N, W].
+        lse: by group, float [N, H].
+        shares: by group, float [N], s_g; 0 for a row without edges in the group.
+
+    Returns:
+        float [N, W]; 0 for a row without edges in any.
+
+    >>> both = [torch.tensor([[1.0]]), torch.tensor([[4.0]])]
+    >>> merge_groups(both, [torch.zeros(1, 1)] * 2, [torch.tensor([1.0]), torch.tensor([2.0])])
+    tensor([[3.]])
+    """
+    share = torch.stack(tuple(shares))[..., None]
+    logits = torch.where(share > 0, torch.stack(tuple(lse)) + share.log(), _ABSENT)
+    weight = logits.softmax(dim=0)[..., None]
+    by_head = torch.stack(tuple(received)).unflatten(-1, (weight.shape[2], -1))
+    return (weight * by_head).sum(dim=0).flatten(1)

@@ -6,7 +6,7 @@ B users or items in a block, I items, U users, N nodes, W width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
 from graphrec.errors import UsageError
-from graphrec.graph import HeteroGraph
-from graphrec.losses import bpr_loss, l2_penalty, softmax_loss
+from graphrec.graph import Block, HeteroGraph
+from graphrec.losses import bpr_loss, l2_penalty, pool_bpr_loss, pool_softmax_loss, softmax_loss
 from graphrec.sampling import Batch, used_in_batch
 from graphrec.sparse import CSR
+
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class EmbeddingSettings:
         loss: ``bpr``, or ``softmax`` (in-batch sampled softmax on cosines).
         temperature: τ > 0 of the softmax loss.
         l2: weight ≥ 0 of the squared layer-0 vectors of a batch.
+        storage: ``float32``, or ``bfloat16`` to keep the layer-0 vectors in half the bytes where neighbours are
+            sampled; what is computed from them is float32 either way.
     """
 
     width: int = 64
@@ -102,6 +106,7 @@ class EmbeddingSettings:
     loss: str = "bpr"
     temperature: float = 0.15
     l2: float = 3e-3
+    storage: str = "float32"
 
     def __post_init__(self) -> None:
         check_setting("width", self.width, self.width >= 1, ">= 1")
@@ -109,6 +114,7 @@ class EmbeddingSettings:
         check_setting("loss", self.loss, self.loss in ("softmax", "bpr"), "softmax or bpr")
         check_setting("temperature", self.temperature, self.temperature > 0, "> 0")
         check_setting("l2", self.l2, self.l2 >= 0, ">= 0")
+        check_setting("storage", self.storage, self.storage in TYPES, " or ".join(TYPES))
 
 
 def check_setting(field: str, value: object, valid: bool, rule: str) -> None:
@@ -129,19 +135,27 @@ class EmbeddingModel(Model):
     What scoring needs is computed once between ``eval()`` and the next ``train()`` and kept.
 
     Attributes:
-        table: layer-0 vectors of all nodes of ``graph``, float32 [N, W].
+        table: layer-0 vectors of all nodes of ``graph``, float32 or as ``storage`` says, [N, W].
     """
 
     Settings: ClassVar[type] = EmbeddingSettings
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
-        self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width))
+        self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width, dtype=TYPES[settings.storage]))
         self._kept: dict[str, Any] = {}
 
     def reset(self, generator: torch.Generator) -> None:
         """Draw the layer-0 vectors from N(0, 0.1²), as LightGCN's code does."""
         nn.init.normal_(self.table, std=0.1, generator=generator)
+
+    def take_shared(self, other: Self) -> None:
+        """Take over the parameters that belong to no node from the same model on another graph."""
+
+    @property
+    def first(self) -> Tensor:
+        """Layer-0 vectors of all nodes, float32 [N, W]."""
+        return self.table.float()
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """The optimiser's parameter groups."""
@@ -161,7 +175,7 @@ class EmbeddingModel(Model):
         Returns:
             Both float32 [n, W].
         """
-        return embedding(rows, self.propagate(generator)), embedding(rows, self.table)
+        return embedding(rows, self.propagate(generator)), embedding(rows, self.first)
 
     @abstractmethod
     def fold_in_vectors(self, history: CSR) -> Tensor:
@@ -178,24 +192,90 @@ class EmbeddingModel(Model):
             float32 [K, n], averaged over heads; 0 for an edge that the model does not use.
         """
 
+    def receive(
+        self, layer: int, block: Block, sender: Tensor, receiver: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """What a block's receivers get in one layer. It makes a model fit for graphs larger than memory.
+
+        Args:
+            layer: from 1 to K.
+            block: edges of the model's graph, all or drawn ones.
+            sender: vectors of layer − 1 of the block's senders, float32 [m, W].
+            receiver: the same of its receivers, float32 [n, W].
+            generator: as in ``propagate``.
+
+        Returns:
+            Vectors of this layer, float32 [n, W]; with all edges what ``propagate`` has there, with drawn ones an
+            estimate of it.
+
+        Raises:
+            UsageError: the model runs on the whole graph alone.
+        """
+        raise UsageError(f"model {self.name} runs on the whole graph alone", "leave out --sampling neighbor")
+
+    def propagate_sample(
+        self, blocks: Sequence[Block], first: Tensor, num_seeds: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Final vectors of the seeds of a sample: the mean over layers 0..K, each layer on one block.
+
+        A node that has edges in the graph and none of them in a block keeps its own vector in that layer.
+
+        Args:
+            blocks: the K blocks of a sample, the one of layer 1 first; each's senders begin with its receivers, and
+                these with the seeds.
+            first: layer-0 vectors of the first block's senders, float32 [m, W].
+            num_seeds: how many of them are seeds, S.
+            generator: as in ``propagate``.
+
+        Returns:
+            float32 [S, W].
+        """
+        vectors, total = first, first[:num_seeds]
+        for layer, block in enumerate(blocks, start=1):
+            receiver = vectors[: block.csr.num_rows]
+            received = self.receive(layer, block, vectors, receiver, generator)
+            vectors = torch.where(block.left_alone()[:, None], receiver, received)
+            total = total + vectors[:num_seeds]
+        return total / (self.settings.layers + 1)
+
     def loss(self, batch: Batch) -> Tensor:
         """The training loss of one batch, a scalar with gradient."""
+        return self.batch_loss(batch, *self._vectors_of(self.batch_nodes(batch), batch.generator))
+
+    def batch_nodes(self, batch: Batch) -> Tensor:
+        """The nodes whose vectors a batch's loss needs, in the order that ``batch_loss`` takes them, int64 [n]."""
         parts = [batch.user, batch.positive + self.graph.num_users]
-        if self.settings.loss == "bpr":
+        if self.settings.loss == "bpr" or batch.pooled:
             parts.append(batch.negative + self.graph.num_users)
-        final, first = self._vectors_of(torch.cat(parts), batch.generator)
-        user, positive, *negative = final.split(len(batch))
-        if self.settings.loss == "bpr":
-            value = bpr_loss(user, positive, *negative)
-        else:
-            used = used_in_batch(self.graph.seen, batch.user, batch.positive)
-            value = softmax_loss(user, positive, used, self.settings.temperature)
-        return value + self.settings.l2 * l2_penalty(*first.split(len(batch)))
+        return torch.cat(parts)
+
+    def batch_loss(self, batch: Batch, final: Tensor, first: Tensor) -> Tensor:
+        """The loss of a batch from the vectors of its nodes.
+
+        Args:
+            batch: pairs and negatives.
+            final, first: final and layer-0 vectors of ``batch_nodes``, float32 [n, W].
+        """
+        user, positive, negative = final.tensor_split([len(batch), 2 * len(batch)])
+        value = self._ranking_loss(batch, user, positive, negative)
+        squares = first.tensor_split([len(batch), 2 * len(batch)])
+        return value + self.settings.l2 * l2_penalty(*(part for part in squares if len(part)))
+
+    def _ranking_loss(self, batch: Batch, user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        bpr, temperature, seen = self.settings.loss == "bpr", self.settings.temperature, self.graph.seen
+        if batch.pooled:
+            used = used_in_batch(seen, batch.user, batch.negative)
+            if bpr:
+                return pool_bpr_loss(user, positive, negative, used)
+            return pool_softmax_loss(user, positive, negative, used, temperature, batch.log_odds)
+        if bpr:
+            return bpr_loss(user, positive, negative)
+        return softmax_loss(user, positive, used_in_batch(seen, batch.user, batch.positive), temperature)
 
     def _vectors_of(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Final and layer-0 vectors of nodes that may come more than once, each float32 [n, W]."""
         if nodes.device.type == "cuda":  # how many differ would have to be waited for, and no CUDA graph can
-            return embedding(nodes, self.propagate(generator)), embedding(nodes, self.table)
+            return embedding(nodes, self.propagate(generator)), embedding(nodes, self.first)
         rows, place = nodes.unique(return_inverse=True)
         final, first = self.propagate_to(rows, generator)
         return embedding(place, final), embedding(place, first)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from graphrec.graph import HeteroGraph
+from graphrec.graph import Block, HeteroGraph
 from graphrec.layers import layer_sum, propagate_mean, propagate_mean_to
-from graphrec.models.base import EmbeddingModel, EmbeddingSettings, check_setting
-from graphrec.sparse import CSR, spmm, symmetric_normalize
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+from graphrec.models.base import TYPES, EmbeddingModel, EmbeddingSettings, check_setting
+from graphrec.sparse import CSR, scale_edges, spmm, symmetric_normalize
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class LightGCNSettings(EmbeddingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_setting("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        check_setting("precision", self.precision, self.precision in TYPES, " or ".join(TYPES))
 
 
 class LightGCN(EmbeddingModel):
@@ -45,23 +44,41 @@ class LightGCN(EmbeddingModel):
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph.interactions_only(), settings)
-        self.normalized = symmetric_normalize(self.graph.adjacency)
+
+    @cached_property
+    def normalized(self) -> CSR:
+        """Ã, computed once."""
+        return symmetric_normalize(self.graph.adjacency)
+
+    @cached_property
+    def inverse_root(self) -> Tensor:
+        """1/√d of each node, float32 [N]; of a node without edges 1."""
+        return self.graph.adjacency.degree.clamp(min=1).double().rsqrt().float()
 
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
-        return propagate_mean(self.normalized, self.table, self.settings.layers, self._storage)
+        return propagate_mean(self.normalized, self.first, self.settings.layers, self._storage)
 
     def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        return propagate_mean_to(self.normalized, self.table, self.settings.layers, rows, self._storage)
+        return propagate_mean_to(self.normalized, self.first, self.settings.layers, rows, self._storage)
+
+    def receive(
+        self, layer: int, block: Block, sender: Tensor, receiver: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Σ_j e_j / √(d_i d_j), each drawn edge counted as often as it stands for one."""
+        ((csr, share),) = block.parts
+        row_scale = self.inverse_root[block.receivers]
+        row_scale = row_scale if share is None else row_scale * share
+        return spmm(scale_edges(replace(csr, edge_type=None), row_scale, self.inverse_root[block.senders]), sender)
 
     @property
     def _storage(self) -> torch.dtype:
         """The type between the layers; scoring is always in float32."""
-        return PRECISIONS[self.settings.precision] if self.training else torch.float32
+        return TYPES[self.settings.precision] if self.training else torch.float32
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay."""
         layers = self.settings.layers
-        sent = self.keep("sent", lambda: layer_sum(self.normalized, self.table, layers))
+        sent = self.keep("sent", lambda: layer_sum(self.normalized, self.first, layers))
         first = self.graph.num_users
         item_degree = self.graph.adjacency.degree[first : first + self.graph.num_items]
         return spmm(normalized_history(history, item_degree), sent[first : first + self.graph.num_items]) / (layers + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,19 +26,28 @@ def generator_for(*parts: int, device: torch.device | str = "cpu") -> torch.Gene
     return torch.Generator(device).manual_seed(int(state))
 
 
+POOLS = ("uniform", "popularity")
+
+
 @dataclass(frozen=True)
 class Batch:
-    """B observed pairs, each with one item its user has not used.
+    """B observed pairs and items to hold against them.
 
     Args:
-        user, positive, negative: int64 [B].
+        user, positive: int64 [B].
+        negative: int64 [B], for each pair one item its user has not used; or int64 [P], a pool that all pairs share.
         generator: the source of the step's further draws (dropout).
+        pooled: whether it is a pool.
+        log_odds: float32 [P], how many times as often as by a uniform draw each of the pool comes, in logarithms; None
+            for a uniform draw.
     """
 
     user: Tensor
     positive: Tensor
     negative: Tensor
     generator: torch.Generator
+    pooled: bool = False
+    log_odds: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.user)
@@ -46,26 +56,30 @@ class Batch:
 class BatchSampler:
     """Shuffles the observed pairs anew each epoch and cuts them into batches.
 
-    Pairs of a user who has used every item are left out: nothing can be ranked below them.
+    Pairs of a user who has used every item are left out: nothing can be ranked below them. Beside ``seen`` an epoch
+    holds 4 bytes a pair, its order.
 
     Args:
         seen: CSR [U, I] of observed pairs.
         batch_size: pairs a batch; the last one of an epoch may be smaller.
         seed: with the epoch and the step, determines every draw.
+        pool: how many negatives all pairs of a batch share; 0 draws one for each pair.
+        pool_by: ``uniform`` over the items, or ``popularity``: an item's share of the pairs.
 
     Raises:
         TrainingError: no pair to learn from.
     """
 
-    def __init__(self, seen: CSR, batch_size: int, seed: int) -> None:
-        user = seen.row_index()
-        usable = seen.degree[user] < seen.num_cols
-        self.negatives = NegativeSampler(seen)
+    def __init__(self, seen: CSR, batch_size: int, seed: int, *, pool: int = 0, pool_by: str = "uniform") -> None:
+        self.seen = seen
         self.batch_size = batch_size
         self.seed = seed
-        self.user = user[usable]
-        self.item = seen.col[usable].long()
-        if len(self.user) == 0:
+        self.pool = pool
+        self.pool_by = pool_by
+        self.negatives = NegativeSampler(seen)
+        self._usable = self._usable_pairs()
+        self.num_pairs = seen.num_edges if self._usable is None else len(self._usable)
+        if self.num_pairs == 0:
             raise TrainingError(
                 "no pair to learn from: there is no interaction, or every user has used every item",
                 "look at the data with: graphrec check",
@@ -73,12 +87,42 @@ class BatchSampler:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return -(-len(self.user) // self.batch_size)
+        return -(-self.num_pairs // self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, the same on every call."""
-        order = torch.randperm(len(self.user), generator=generator_for(self.seed, epoch)).to(self.user.device)
+        device, generator = self.seen.device, generator_for(self.seed, epoch)
+        order = torch.randperm(self.num_pairs, generator=generator, dtype=torch.int32).to(device)
         for step, rows in enumerate(order.split(self.batch_size)):
-            generator = generator_for(self.seed, epoch, step, device=self.user.device)
-            user = self.user[rows]
-            yield Batch(user, self.item[rows], self.negatives.sample(user, generator), generator)
+            yield self._batch(rows.long(), generator_for(self.seed, epoch, step, device=device))
+
+    def _batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
+        pair = rows if self._usable is None else self._usable[rows]
+        user = torch.searchsorted(self.seen.rowptr, pair, right=True) - 1
+        item = self.seen.col[pair].long()
+        if not self.pool:
+            return Batch(user, item, self.negatives.sample(user, generator), generator)
+        negative, log_odds = self._pool(generator)
+        return Batch(user, item, negative, generator, True, log_odds)
+
+    def _pool(self, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Items drawn with replacement, one that comes twice counting twice, and their log odds."""
+        uniform = self.pool_by == "uniform"
+        size = self.seen.num_cols if uniform else self.seen.num_edges
+        drawn = torch.randint(size, (self.pool,), generator=generator, device=self.seen.device)
+        if uniform:
+            return drawn, None
+        item = self.seen.col[drawn].long()
+        return item, self._log_odds[item]
+
+    @cached_property
+    def _log_odds(self) -> Tensor:
+        """ln of each item's share of the pairs ÷ 1/I; meant for items that have pairs."""
+        count = torch.bincount(self.seen.col, minlength=self.seen.num_cols)
+        return (count.double() * self.seen.num_cols / self.seen.num_edges).log().float()
+
+    def _usable_pairs(self) -> Tensor | None:
+        """The pairs to learn from, int64; None where all are."""
+        if bool((self.seen.degree < self.seen.num_cols).all()):
+            return None
+        return (self.seen.degree[self.seen.row_index()] < self.seen.num_cols).nonzero()[:, 0]

@@ -1,12 +1,13 @@
-"""The compiled part of neighbour sampling: draws some of each node's edges, and numbers the nodes it meets.
+"""The compiled kernels of neighbour sampling: draw some of each node's edges, and number the nodes they lead to.
 
-Random numbers are a hash of (seed, node, hop, group, draw): a node's draw depends on nothing else in the batch. Nodes
-of a tree have their place for that, since a node may come more than once.
+Random numbers are a hash of (seed, name, hop, group, draw), where a node's name is itself or, in a tree, its place,
+since a node may come more than once there: a node's draw depends on nothing else in the batch. Each kernel is one pass
+that reads the large arrays at places known beforehand, so that the processor waits for many of them at once.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -17,7 +18,7 @@ _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", inline="alway
 
 
 class Edges(NamedTuple):
-    """A graph's edges as the kernels take them; arrays without entries stand for what is not wanted.
+    """A graph's edges, as tensors or as arrays; those without entries stand for what is not wanted.
 
     Args:
         rowptr: int64 [N + 1]; col: int32 [E]; edge_type: int32 [E].
@@ -26,125 +27,139 @@ class Edges(NamedTuple):
         weight: float64 [E + 1], the weights added up over all edges before each place of that order.
     """
 
-    rowptr: np.ndarray
-    col: np.ndarray
-    edge_type: np.ndarray
-    order: np.ndarray
-    time: np.ndarray
-    weight: np.ndarray
+    rowptr: Any
+    col: Any
+    edge_type: Any
+    order: Any
+    time: Any
+    weight: Any
 
 
 class Removed(NamedTuple):
     """Places that must not be drawn.
 
     Args:
-        list_of: int32 [N], which list holds each node's removed places, −1 for none.
-        begin: int64 [lists + 1], where each begins; place: int64, ascending within a list.
+        table: int64, see ``place_in``: which list holds each node's removed places.
+        begin: int64 [lists + 1], where each begins; place: int64, ascending.
     """
 
-    list_of: np.ndarray
+    table: np.ndarray
     begin: np.ndarray
     place: np.ndarray
 
 
-class Found(NamedTuple):
-    """Where a sample is written.
+@_compiled
+def find_ranges(edges, groups, nodes, tree, limit, begin, end):  # type: ignore[no-untyped-def]
+    """Where the edges begin and end that each node may draw from, int64 [n × G], for each group.
 
     Args:
-        nodes: int64, the nodes met so far, each once (or once a tree).
-        tree: int64, as long as ``nodes``, the seed that each belongs to; every edge then leads to a node of its own.
-            Without entries nodes are shared.
-        slot: int32 [N], each shared node's place in ``nodes``, −1 for one not met.
+        edges: an ``Edges``; groups: int64 [G + 1], the edge types at which each begins.
+        nodes: int64 [n]; tree: int64 [n], the seed that each belongs to.
+        limit: float64 [seeds], no edge of a tree is younger; without entries, any age.
     """
-
-    nodes: np.ndarray
-    tree: np.ndarray
-    slot: np.ndarray
+    num_groups = len(groups) - 1
+    for place in range(len(nodes)):
+        first, last = edges.rowptr[nodes[place]], edges.rowptr[nodes[place] + 1]
+        kinds = edges.edge_type[first:last]
+        for group in range(num_groups):
+            cell = place * num_groups + group
+            begin[cell], end[cell] = first, last
+            if num_groups > 1:
+                begin[cell] = first + np.searchsorted(kinds, groups[group])
+                end[cell] = first + np.searchsorted(kinds, groups[group + 1])
+            if len(limit):
+                times = edges.time[begin[cell] : end[cell]]
+                end[cell] = begin[cell] + np.searchsorted(times, limit[tree[place]], side="right")
 
 
 @_compiled
-def draw_hop(  # type: ignore[no-untyped-def]
-    edges, groups, fanout, replace, seed, hop, until, removed, found, num_nodes, rowptr, col, number,
+def draw_places(  # type: ignore[no-untyped-def]
+    weight, fanout, replace, seed, hop, nodes, names, removed, begin, end, rowptr, places,
 ):  # fmt: skip
-    """Draw edges for all nodes known; returns how many nodes are known then.
+    """Write the places of the edges drawn, node by node, and where each node's begin; returns how many there are.
 
     Args:
-        edges: an ``Edges``.
-        groups: int64 [G + 1], the edge types at which each group begins; fanout: int64 [G], −1 for all.
-        replace: whether an edge may be drawn twice.
-        seed: uint64; hop: uint64.
-        until: float64 [seeds], no edge of a tree is younger; without entries, any age.
-        removed: a ``Removed``.
-        found: a ``Found``; num_nodes: how many it holds.
-        rowptr: int64 [num_nodes + 1]; col: int32, places of the senders; number: int64, edges.
+        weight: as in ``Edges``; fanout: int64 [G], −1 for all; replace: whether an edge may be drawn twice.
+        seed, hop: uint64.
+        nodes, names: int64 [n]; removed: a ``Removed``; begin, end: int64 [n × G], from ``find_ranges``.
+        rowptr: int64 [n + 1]; places: int64, room for all.
     """
-    count, known = 0, num_nodes
+    count, num_groups = 0, len(fanout)
     rowptr[0] = 0
-    for place in range(num_nodes):
-        node = found.nodes[place]
+    for place in range(len(nodes)):
         own = removed.place[:0]
-        if len(removed.place) and removed.list_of[node] >= 0:
-            own = removed.place[removed.begin[removed.list_of[node]] : removed.begin[removed.list_of[node] + 1]]
-        for group in range(len(fanout)):
-            begin, end = _range_of(edges, groups, group, node)
-            if len(until):
-                end = _older(edges.time, begin, end, until[found.tree[place]])
-            gone = own[np.searchsorted(own, begin) : np.searchsorted(own, end)]
-            stream = _stream(seed, place if len(found.tree) else node, hop, np.uint64(group))
-            start = count
-            count = _draw(edges, begin, end, gone, fanout[group], replace, stream, number, count)
-            for drawn in range(start, count):
-                edge = number[drawn]
-                if len(edges.order):
-                    edge = edges.order[edge]
-                    number[drawn] = edge
-                sender = edges.col[edge]
-                at = np.int32(-1) if len(found.tree) else found.slot[sender]
-                if at < 0:
-                    at = np.int32(known)
-                    found.nodes[known] = sender
-                    if len(found.tree):
-                        found.tree[known] = found.tree[place]
-                    else:
-                        found.slot[sender] = at
-                    known += 1
-                col[drawn] = at
+        if len(removed.place):
+            which = place_in(removed.table, nodes[place], -1)
+            if which >= 0:
+                own = removed.place[removed.begin[which] : removed.begin[which + 1]]
+        for group in range(num_groups):
+            first, last = begin[place * num_groups + group], end[place * num_groups + group]
+            gone = own
+            if len(own):
+                gone = own[np.searchsorted(own, first) : np.searchsorted(own, last)]
+            stream = _stream(seed, names[place], hop, np.uint64(group))
+            count = _draw(weight, first, last, gone, fanout[group], replace, stream, places, count)
         rowptr[place + 1] = count
+    return count
+
+
+@_compiled
+def number_nodes(table, nodes, known, sender, col):  # type: ignore[no-untyped-def]
+    """Write each sender's place among the nodes, adding those not met before; returns how many nodes are known then.
+
+    Args:
+        table: int64, see ``place_in``, empty and at least twice as long as there can be nodes.
+        nodes: int64, the first ``known`` of them filled, with room for all.
+        sender: int32 [m]; col: int32 [m].
+    """
+    for place in range(known):
+        place_in(table, nodes[place], place)
+    for edge in range(len(sender)):
+        at = place_in(table, np.int64(sender[edge]), known)
+        if at == known:
+            nodes[known] = sender[edge]
+            known += 1
+        col[edge] = at
     return known
 
 
 @_inlined
-def _range_of(edges, groups, group, node):  # type: ignore[no-untyped-def]
-    """The places of a node's edges whose types belong to a group."""
-    begin, end = edges.rowptr[node], edges.rowptr[node + 1]
-    if len(groups) > 2:
-        kinds = edges.edge_type[begin:end]
-        end = begin + np.searchsorted(kinds, groups[group + 1])
-        begin = begin + np.searchsorted(kinds, groups[group])
-    return begin, end
+def place_in(table, node, place):  # type: ignore[no-untyped-def]
+    """The number kept for a node < 2³¹; where there is none, ``place``, which is then kept unless it is −1.
+
+    The table is a hash table with a power of two entries, node · 2³² + number each, −1 for none.
+    """
+    mask = len(table) - 1
+    at = np.int64(_mixed(np.uint64(node))) & mask
+    found = place
+    while True:
+        entry = table[at]
+        if entry < 0:
+            if place >= 0:
+                table[at] = (node << 32) | place
+            break
+        if entry >> 32 == node:
+            found = entry & 0xFFFFFFFF
+            break
+        at = (at + 1) & mask
+    return found
 
 
 @_compiled
-def _older(time, begin, end, limit):  # type: ignore[no-untyped-def]
-    """Where edges younger than ``limit`` begin."""
-    return begin + np.searchsorted(time[begin:end], limit, side="right")
-
-
-@_compiled
-def _draw(edges, begin, end, removed, fanout, replace, stream, number, count):  # type: ignore[no-untyped-def]
-    """Write the places of the drawn edges from ``number[count]`` on; returns where they end."""
+def _draw(weight, begin, end, removed, fanout, replace, stream, places, count):  # type: ignore[no-untyped-def]
+    """Write the places of one node's and group's drawn edges from ``places[count]`` on; returns where they end."""
     left = end - begin - len(removed)
     if left <= 0 or fanout == 0:
         return count
     if fanout < 0 or (not replace and left <= fanout):
         for rank in range(left):
             place = _at(begin, rank, removed)
-            if fanout < 0 or len(edges.weight) == 0 or edges.weight[place + 1] > edges.weight[place]:
-                number[count] = place
+            if fanout < 0 or len(weight) == 0 or weight[place + 1] > weight[place]:
+                places[count] = place
                 count += 1
         return count
-    if len(edges.weight):
-        return _draw_weighted(edges.weight, begin, end, removed, fanout, replace, stream, number, count)
+    if len(weight):
+        return _draw_weighted(weight, begin, end, removed, fanout, replace, stream, places, count)
     for drawn in range(fanout):
         stream += _GOLDEN
         if replace:
@@ -152,14 +167,14 @@ def _draw(edges, begin, end, removed, fanout, replace, stream, number, count):  
         else:  # Floyd's algorithm: every set of that size is equally likely
             most = left - fanout + drawn
             rank = _below(stream, most + 1)
-            if _among(number, count, count + drawn, _at(begin, rank, removed)):
+            if _among(places, count, count + drawn, _at(begin, rank, removed)):
                 rank = most
-        number[count + drawn] = _at(begin, rank, removed)
+        places[count + drawn] = _at(begin, rank, removed)
     return count + fanout
 
 
 @_compiled
-def _draw_weighted(weight, begin, end, removed, fanout, replace, stream, number, count):  # type: ignore[no-untyped-def]
+def _draw_weighted(weight, begin, end, removed, fanout, replace, stream, places, count):  # type: ignore[no-untyped-def]
     """Draw by weight, anew where an edge is removed or drawn already; fewer where the rest weigh next to nothing."""
     total, drawn = weight[end] - weight[begin], 0
     for _ in range(fanout * 16):
@@ -168,9 +183,10 @@ def _draw_weighted(weight, begin, end, removed, fanout, replace, stream, number,
         stream += _GOLDEN
         share = (_mixed(stream) >> np.uint64(11)) * (1.0 / (1 << 53))
         place = begin + np.searchsorted(weight[begin + 1 : end], weight[begin] + share * total, side="right")
-        fresh = replace or not _among(number, count, count + drawn, place)
+        weighs = weight[place + 1] > weight[place]  # rounding may lead to an edge without weight
+        fresh = weighs and (replace or not _among(places, count, count + drawn, place))
         if fresh and not _among(removed, 0, len(removed), place):
-            number[count + drawn] = place
+            places[count + drawn] = place
             drawn += 1
     return count + drawn
 
@@ -200,8 +216,8 @@ def _below(stream, limit):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _stream(seed, node, hop, group):  # type: ignore[no-untyped-def]
-    return _mixed(_mixed(seed ^ (np.uint64(node) * _FIRST)) + (hop << np.uint64(32)) + group)
+def _stream(seed, name, hop, group):  # type: ignore[no-untyped-def]
+    return _mixed(_mixed(seed ^ (np.uint64(name) * _FIRST)) + (hop << np.uint64(32)) + group)
 
 
 @_inlined

@@ -12,7 +12,7 @@ class NegativeSampler:
     """Draws items uniformly over those a user has not used.
 
     The r-th unused item of a user whose sorted used items are p_0 < p_1 < … is r + #{k : p_k − k ≤ r}: one draw of r
-    and one binary search give it, and no draw is ever rejected. The numbers p_k − k are kept, 8 bytes a pair.
+    and one binary search in the user's own items give it; no draw is ever rejected, and nothing is kept.
 
     Args:
         seen: CSR [U, I] of used items.
@@ -20,9 +20,7 @@ class NegativeSampler:
 
     def __init__(self, seen: CSR) -> None:
         self.seen = seen
-        row = seen.row_index()
-        place = torch.arange(seen.num_edges, device=row.device) - seen.rowptr[row]
-        self._gap = row * (seen.num_cols + 1) + seen.col - place
+        self._halvings = int(seen.degree.max()).bit_length() if seen.num_rows else 0
 
     def sample(self, user: Tensor, generator: torch.Generator) -> Tensor:
         """One unused item a row.
@@ -34,11 +32,17 @@ class NegativeSampler:
         Returns:
             int64 [B], item numbers.
         """
-        unused = self.seen.num_cols - self.seen.degree[user]
+        degree = self.seen.degree[user]
+        unused = self.seen.num_cols - degree
         uniform = torch.rand(len(user), generator=generator, device=user.device, dtype=torch.float64)
         rank = torch.minimum((uniform * unused).long(), unused - 1)
-        below = torch.searchsorted(self._gap, user * (self.seen.num_cols + 1) + rank, right=True)
-        return rank + below - self.seen.rowptr[user]
+        first, low, high = self.seen.rowptr[user], torch.zeros_like(user), degree
+        for _ in range(self._halvings):
+            middle = (low + high) // 2
+            used = self.seen.col[(first + middle).clamp(max=self.seen.num_edges - 1)]
+            below = (used - middle <= rank) & (low < high)
+            low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
+        return rank + low
 
 
 def used_in_batch(seen: CSR, user: Tensor, item: Tensor) -> Tensor:

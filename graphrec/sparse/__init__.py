@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphrec.sparse.csr import CSR, symmetric_normalize
+from graphrec.sparse.csr import CSR, scale_edges, symmetric_normalize
 from graphrec.sparse.ops import (
     attend,
     available_backends,
@@ -16,6 +16,7 @@ from graphrec.sparse.ops import (
 __all__ = [
     "CSR",
     "symmetric_normalize",
+    "scale_edges",
     "spmm",
     "attend",
     "edge_attention",

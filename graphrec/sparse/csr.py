@@ -5,6 +5,7 @@ N rows, M columns, E edges.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,8 @@ from torch import Tensor
 from graphrec.errors import UsageError
 from graphrec.sparse.checks import check_range
 from graphrec.sparse.order import sorted_order
+
+_EDGES_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +94,13 @@ class CSR:
             edge_type=None if kind is None else kind[order].to(torch.int32),
             value=None if value is None else _as_tensor(value)[order].to(torch.float32),
         )
+
+    @classmethod
+    def unchecked(cls, rowptr: Tensor, col: Tensor, num_cols: int, edge_type: Tensor | None = None) -> CSR:
+        """A CSR of parts that its maker knows to fit: looking at them would wait for a GPU."""
+        csr = object.__new__(cls)
+        csr.__dict__.update(rowptr=rowptr, col=col, num_cols=num_cols, edge_type=edge_type, value=None)
+        return csr
 
     @property
     def num_rows(self) -> int:
@@ -245,7 +255,28 @@ def symmetric_normalize(csr: CSR) -> CSR:
     structure = csr if csr.value is None else csr.with_value(None)
     _check(structure.symmetric, "symmetric_normalize needs a graph in which every edge stands with its reverse")
     scale = csr.degree.clamp(min=1).double().rsqrt()  # a row without edges is never read
-    return structure.with_value((scale[csr.row_index()] * scale[csr.col.long()]).float()).known_symmetric()
+    return scale_edges(structure, scale, scale).known_symmetric()
+
+
+def scale_edges(csr: CSR, row_scale: Tensor, col_scale: Tensor) -> CSR:
+    """The same edges with values row_scale_i · col_scale_j, computed a few million at a time.
+
+    Args:
+        csr: [N, M]; its values are not used.
+        row_scale, col_scale: float [N], [M], of one type.
+
+    >>> pair = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
+    >>> scale_edges(pair, torch.tensor([2.0]), torch.tensor([1.0, 3.0])).value
+    tensor([2., 6.])
+    """
+    value = torch.empty(csr.num_edges, device=csr.device)
+    starts = torch.arange(0, csr.num_edges, _EDGES_AT_ONCE, device=csr.device)
+    inner = (torch.searchsorted(csr.rowptr, starts[1:], right=True) - 1).unique()  # whole rows, so a hub's is longer
+    for first, last in itertools.pairwise([0, *inner.tolist(), csr.num_rows]):
+        begin, end = int(csr.rowptr[first]), int(csr.rowptr[last])
+        rows = row_scale[first:last].repeat_interleave(csr.degree[first:last], output_size=end - begin)
+        value[begin:end] = rows * col_scale[csr.col[begin:end]]
+    return csr.with_value(value)
 
 
 def _as_tensor(values: Any) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from graphrec.errors import UsageError
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
+from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training.stacking import FusionReport, fit_fusion
+from graphrec.training.stacking import FusionReport, fit_fusion, keep_rows
 from graphrec.training.trainer import Epoch, Progress, Trainer
+from graphrec.training.warm import Start, take_over
 
+MAX_JUDGES = 30_000  # ranking everybody in a large data set would take longer than training
 TRAIN_PARTS = (Part.FIT, Part.SELECT, Part.BLEND)
 
 
@@ -47,6 +51,7 @@ def fit_model(
     dataset: Dataset,
     config: RunConfig,
     *,
+    start: Start | None = None,
     checkpoints: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Fitted:
@@ -59,15 +64,18 @@ def fit_model(
     Args:
         dataset: its test rows are not read.
         config: what to train, and how.
+        start: an earlier model whose vectors training starts from.
         checkpoints: a folder for the state after each epoch; training goes on from what it holds.
         on_epoch: called after each epoch.
 
     Raises:
         TrainingError: nothing to learn from, or the loss is no longer finite.
-        UsageError: a CUDA device is asked for and there is none.
+        UsageError: a CUDA device is asked for and there is none, or the model does not fit the one to start from.
     """
     device = checked_device(config.device)
-    phases = _Phases(dataset, config, device, checkpoints, on_epoch)
+    if start is not None:
+        start.check(config.models)
+    phases = _Phases(dataset, config, device, start, checkpoints, on_epoch)
     if config.refit and config.training.patience == 0 and config.model != Fused.name:
         budget = {config.model: config.training.epochs}
         return Fitted(phases.fit("refit", TRAIN_PARTS, budget), phases.frame(), {}, budget, None)
@@ -76,7 +84,7 @@ def fit_model(
     fusion = None
     if isinstance(model, Fused):
         fusion = fit_fusion(model, part_csr(dataset, Part.BLEND, device), seed=config.seed)
-    select = part_csr(dataset, Part.SELECT, device)
+    select = phases.select
     valid = evaluate(model.score_block, train=model.graph.seen, test=select).metrics if select.num_edges else {}
     if config.refit:
         refitted = phases.fit("refit", TRAIN_PARTS, chosen)
@@ -93,6 +101,7 @@ class _Phases:
     dataset: Dataset
     config: RunConfig
     device: torch.device
+    start: Start | None
     checkpoints: Path | None
     on_epoch: Callable[[Epoch], None]
     history: list[Epoch] = dataclasses.field(default_factory=list)
@@ -111,7 +120,7 @@ class _Phases:
 
     def _train(self, phase: str, name: str, view: EmbeddingModel, epochs: int | None) -> None:
         training: TrainingConfig = self.config.training
-        select = part_csr(self.dataset, Part.SELECT, self.device)
+        select = self.select
         if epochs is not None:
             training = training.model_copy(update={"epochs": epochs, "patience": 0})
         trainer = Trainer(
@@ -123,8 +132,20 @@ class _Phases:
             checkpoint=self.checkpoints / f"{name}.{phase}.safetensors" if self.checkpoints else None,
             on_epoch=self.on_epoch,
         )
+        if self.start is not None:
+            take_over(view, name, self.dataset, self.start)
         self.progress[name] = trainer.run()
         self.history += self.progress[name].history
+
+    @cached_property
+    def select(self) -> CSR:
+        """The select rows; those of ``MAX_JUDGES`` users where more have some."""
+        rows = part_csr(self.dataset, Part.SELECT)
+        users = (rows.degree > 0).nonzero()[:, 0]
+        if len(users) > MAX_JUDGES:
+            users = users[torch.randperm(len(users), generator=generator_for(self.config.seed))[:MAX_JUDGES]]
+            rows = keep_rows(rows, users)
+        return rows.to(self.device)
 
     def frame(self) -> pd.DataFrame:
         fields = [field.name for field in dataclasses.fields(Epoch)]
@@ -152,3 +173,25 @@ def graph_for(dataset: Dataset, config: RunConfig) -> HeteroGraph:
     """The propagation graph that a finished run of this configuration scores on."""
     parts: tuple[Any, ...] = TRAIN_PARTS if config.refit else (Part.FIT,)
     return build_graph(dataset, parts).to(checked_device(config.device))
+
+
+def extend_model(dataset: Dataset, config: RunConfig, start: Start) -> Model:
+    """The same model on newer data, without training: new users, items, entities and edges.
+
+    Vectors learned by gradient stay; new nodes start at zero and get theirs from their edges. Views in closed form are
+    computed anew. The weights of a fusion stay.
+
+    Args:
+        dataset: the newer data.
+        config: of the earlier run.
+        start: the earlier model and its data.
+    """
+    model = build_model(config.model, graph_for(dataset, config), config.models)
+    for name, view in views_of(model).items():
+        if isinstance(view, EmbeddingModel):
+            take_over(view, name, dataset, start)
+        else:
+            view.fit()
+    if isinstance(model, Fused) and isinstance(start.model, Fused):
+        model.copy_weights(start.model)
+    return model.eval()

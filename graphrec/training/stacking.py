@@ -110,7 +110,7 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
             return _plain_mean_stays(fused, f"no held-out item is among the best {_WITHIN} of any view")
         constant, fitted = _minimise(fused, pairs, attention=False), _minimise(fused, pairs, attention=True)
     contenders = {"mean": mean, "constant": constant, "fused": fitted}
-    judged = _judge(fused, _rows_only(blend, judges), contenders)
+    judged = _judge(fused, keep_rows(blend, judges), contenders)
     best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
     fused.set_weights(*contenders.get(best, fitted))
     fused.chosen = None if best in contenders else best
@@ -240,7 +240,7 @@ def _plain_mean(fused: Fused) -> Weights:
     return torch.zeros_like(fused.attention), torch.zeros_like(fused.log_scale)
 
 
-def _rows_only(csr: CSR, rows: Tensor) -> CSR:
+def keep_rows(csr: CSR, rows: Tensor) -> CSR:
     """The same matrix with all rows but some emptied."""
     kept = torch.zeros(csr.num_rows, dtype=torch.bool, device=csr.device)
     kept[rows] = True

@@ -7,23 +7,43 @@ launches all of them at once.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphrec.models import EmbeddingModel
-from graphrec.sampling import Batch
+from graphrec.sampling import Batch, BatchSampler
+from graphrec.training.checkpoint import State, optimizer_state, restore_optimizer
 
 
-def make_step(model: EmbeddingModel, optimizer: torch.optim.Optimizer, batch_size: int) -> Step:
-    """The step for the model's device."""
-    if model.graph.device.type == "cuda":
-        return CapturedStep(model, optimizer, batch_size)
-    return Step(model, optimizer)
+class Step(ABC):
+    """Trains a model on one batch a call."""
+
+    model: EmbeddingModel
+
+    @abstractmethod
+    def epoch(self, batches: BatchSampler, epoch: int) -> Iterator[Any]:
+        """What to call the step with, batch by batch."""
+
+    @abstractmethod
+    def __call__(self, batch: Any) -> Tensor:
+        """The batch's loss before the step, a scalar without gradient on the model's device."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """The optimisers' tensors, for a checkpoint."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Put back what ``state`` gave."""
 
 
-class Step:
-    """Trains a model on one batch a call.
+class WholeStep(Step):
+    """A step that propagates over the model's whole graph.
 
     Args:
         model: in training mode.
@@ -34,33 +54,41 @@ class Step:
         self.model = model
         self.optimizer = optimizer
 
+    def epoch(self, batches: BatchSampler, epoch: int) -> Iterator[Batch]:
+        return batches.epoch(epoch)
+
     def __call__(self, batch: Batch) -> Tensor:
-        """The batch's loss before the step, a scalar without gradient on the model's device."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.model.loss(batch)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
 
+    def state(self) -> State:
+        return optimizer_state(self.optimizer)
 
-class CapturedStep(Step):
+    def restore(self, state: State) -> None:
+        restore_optimizer(self.optimizer, state)
+
+
+class CapturedStep(WholeStep):
     """A step on a CUDA device. The first calls and a smaller last batch run as they come.
 
     A model whose loss waits for the device or draws from the batch's generator (dropout) cannot be captured: a warning
     says so, and its steps run as they come.
 
     Args:
-        model, optimizer: as for ``Step``; the optimiser must be ``capturable``.
-        batch_size: of the batches to capture.
+        model, optimizer: as for ``WholeStep``; the optimiser must be ``capturable``.
+        batches: whose batches are captured.
     """
 
     WARM_UP = 3  # calls in which libraries choose their kernels and graphs share out their rows
 
-    def __init__(self, model: EmbeddingModel, optimizer: torch.optim.Optimizer, batch_size: int) -> None:
+    def __init__(self, model: EmbeddingModel, optimizer: torch.optim.Optimizer, batches: BatchSampler) -> None:
         super().__init__(model, optimizer)
-        device = model.graph.device
-        user, positive, negative = torch.zeros(3, batch_size, dtype=torch.int64, device=device)
-        self.batch = Batch(user, positive, negative, torch.Generator(device))
+        first = next(batches.epoch(0))
+        own: dict[str, Any] = {field: tensor.clone() for field, tensor in self._tensors(first).items()}
+        self.batch = replace(first, **own)
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.loss: Tensor | None = None
@@ -75,8 +103,9 @@ class CapturedStep(Step):
             self._capture()
         if self.graph is None or self.loss is None:
             return super().__call__(batch)
-        for mine, given in zip(self._tensors(self.batch), self._tensors(batch), strict=True):
-            mine.copy_(given)
+        given = self._tensors(batch)
+        for field, mine in self._tensors(self.batch).items():
+            mine.copy_(given[field])
         self.graph.replay()
         return self.loss.clone()
 
@@ -102,5 +131,5 @@ class CapturedStep(Step):
             self.graph = graph
 
     @staticmethod
-    def _tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        return batch.user, batch.positive, batch.negative
+    def _tensors(batch: Batch) -> dict[str, Tensor]:
+        return {field: value for field, value in vars(batch).items() if isinstance(value, Tensor)}

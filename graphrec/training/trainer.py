@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,10 @@ from graphrec.config import TrainingConfig
 from graphrec.errors import RunError, TrainingError
 from graphrec.evaluation import evaluate
 from graphrec.models import EmbeddingModel
-from graphrec.sampling import BatchSampler, generator_for
+from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training.checkpoint import (
-    State,
-    load_checkpoint,
-    optimizer_state,
-    restore_optimizer,
-    save_checkpoint,
-)
-from graphrec.training.step import make_step
+from graphrec.training.checkpoint import State, load_checkpoint, save_checkpoint
+from graphrec.training.steps import make_batches, make_step
 
 METRIC = "recall@20"
 
@@ -97,12 +92,9 @@ class Trainer:
         self.select = select
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
-        self.batches = BatchSampler(model.graph.seen, config.batch_size, seed)
         model.reset(generator_for(seed, device=model.graph.device))
-        self.optimizer = torch.optim.Adam(
-            model.parameter_groups(config.learning_rate), fused=True, capturable=model.graph.device.type == "cuda"
-        )
-        self.step = make_step(model, self.optimizer, config.batch_size)
+        self.batches = make_batches(model, config, seed)
+        self.step = make_step(model, config, self.batches)
         self.progress = Progress([])
         self.best: State = {}
 
@@ -147,7 +139,7 @@ class Trainer:
                 loss=loss,
                 metric=metric,
                 seconds=time.perf_counter() - start,
-                pairs_per_second=len(self.batches.user) / trained,
+                pairs_per_second=self.batches.num_pairs / trained,
             )
         )
 
@@ -156,7 +148,7 @@ class Trainer:
         self.model.train()
         device = self.model.graph.device
         losses = torch.zeros(len(self.batches), dtype=torch.float64, device=device)
-        for step, batch in enumerate(self.batches.epoch(epoch)):
+        for step, batch in enumerate(self.step.epoch(self.batches, epoch)):
             loss = losses[step] = self.step(batch)
             if device.type == "cpu" and not loss.isfinite():  # elsewhere a look would wait for the device
                 break
@@ -186,24 +178,31 @@ class Trainer:
         """Whether this epoch's weights are to be kept: better than all judged ones, or nothing has been judged yet."""
         return self.progress.best_metric < 0 if metric is None else metric > self.progress.best_metric
 
+    @cached_property
+    def graph_digest(self) -> str:
+        return self.model.graph.digest()
+
     def _save(self, path: Path) -> None:
         tensors = {
             "model": self.model.state_dict(),
-            "optimizer": optimizer_state(self.optimizer),
+            "optimizer": self.step.state(),
             "best": self.best,
         }
         record: dict[str, Any] = {
             "history": [asdict(row) for row in self.progress.history],
             "best_epoch": self.progress.best_epoch,
             "best_metric": self.progress.best_metric,
+            "graph": self.graph_digest,
         }
         save_checkpoint(path, tensors, record)
 
     def _restore(self, path: Path) -> None:
         tensors, record = load_checkpoint(path, self.model.graph.device)
+        if record.get("graph") != self.graph_digest:
+            raise RunError(f"{path} was written on another graph than this run's", "remove it to train from the start")
         try:
             self.model.load_state_dict(tensors["model"])
-            restore_optimizer(self.optimizer, tensors["optimizer"])
+            self.step.restore(tensors["optimizer"])
             self.best = tensors["best"]
             history = [Epoch(**row) for row in record["history"]]
             self.progress = Progress(history, record["best_epoch"], record["best_metric"])

@@ -5,11 +5,13 @@ import json
 import networkx
 import numpy as np
 import pytest
+import torch
 
 from graphrec.data import Dataset, Interactions, Knowledge, Part
 from graphrec.data.ids import IdMap
 from graphrec.errors import DataError
 from graphrec.graph import build_graph, graph_report, to_networkx
+from graphrec.graph.hetero import assemble
 
 HELD_OUT = [part for part in Part if part is not Part.FIT]
 
@@ -143,3 +145,25 @@ def test_report_of_nothing() -> None:
     report = graph_report(build_graph(empty))
     assert report["components"] == {"count": 0, "largest": 0}
     assert report["degrees"] == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("parts", [(Part.FIT,), tuple(Part)])
+def test_walking_through_the_rows_is_sorting_them(seed: int, parts: tuple[Part, ...]) -> None:
+    random = np.random.default_rng(seed)
+    rows = {(random.integers(3), random.integers(4), Part(random.integers(4))) for _ in range(random.integers(25))}
+    triples = [(a, r, b) for a, r, b in zip(*random.integers((0, 0, 0), (10, 2, 10), (seed * 3, 3)).T, strict=True)]
+    data = dataset(list(rows), triples, ("genre", "about"))
+    user, item = data.interactions.select(*parts)
+    facts = data.knowledge
+    sorted_too = assemble(
+        (3, 4, 3),
+        ["interacts", "genre", "about"],
+        np.concatenate([user, facts.head]),
+        np.concatenate([item + 3, facts.tail]),
+        np.concatenate([np.zeros(len(user), np.int32), facts.relation + 1]),
+    )
+    walked = build_graph(data, parts)
+    for field in ("rowptr", "col", "edge_type"):
+        assert torch.equal(getattr(walked.adjacency, field), getattr(sorted_too.adjacency, field))
+    assert walked.dropped_self_loops == sorted_too.dropped_self_loops

@@ -45,3 +45,17 @@ def test_the_step_generator_is_seeded_by_the_step() -> None:
     sampler = BatchSampler(pairs(ROWS, 3, 5), batch_size=2, seed=0)
     first, second = (torch.rand(3, generator=batch.generator).tolist() for batch in list(sampler.epoch(1))[:2])
     assert first != second
+
+
+def test_a_pool_is_shared_and_its_odds_are_those_of_the_draw() -> None:
+    """Item 4 is two of the four pairs, of five items: it comes 2/4 ÷ 1/5 = 2.5 times as often as by a uniform draw."""
+    seen = pairs([(0, 4), (1, 4), (2, 0), (2, 1)], 3, 5)
+    batch = next(BatchSampler(seen, batch_size=3, seed=0, pool=4000, pool_by="popularity").epoch(1))
+    assert batch.pooled and batch.negative.shape == batch.log_odds.shape == (4000,)
+    assert set(batch.negative.tolist()) == {0, 1, 4}
+    assert (batch.negative == 4).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    odds = batch.log_odds.exp()
+    assert odds[batch.negative == 4].unique().item() == pytest.approx(2.5)
+    assert odds[batch.negative == 0].unique().item() == pytest.approx(1.25)
+    uniform = next(BatchSampler(seen, batch_size=3, seed=0, pool=4000).epoch(1))
+    assert uniform.log_odds is None and set(uniform.negative.tolist()) == set(range(5))

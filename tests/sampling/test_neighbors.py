@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.graph.hetero import assemble
 from graphrec.sampling import ALL, NeighborSampler, Sample, generator_for
+from graphrec.sparse import CSR
 from tests.worlds import hand_graph, small_world
 
 WORLD = build_graph(small_world())
@@ -31,6 +33,7 @@ def check(graph: HeteroGraph, sample: Sample) -> None:
     """Every edge of the sample is the graph's edge of that number; nodes come once, or once a tree."""
     row, adjacency = graph.adjacency.row_index(), graph.adjacency
     for hop in sample.hops:
+        CSR(hop.csr.rowptr, hop.csr.col, hop.csr.num_cols, hop.csr.edge_type)  # its checks
         assert torch.equal(sample.nodes[hop.csr.row_index()], row[hop.edge])
         assert torch.equal(sample.nodes[hop.csr.col.long()], adjacency.col[hop.edge].long())
         assert torch.equal(hop.csr.edge_type, adjacency.edge_type[hop.edge])
@@ -163,6 +166,31 @@ def test_a_node_draws_the_same_whatever_else_is_in_the_batch() -> None:
     assert torch.equal(alone, among.edge[among.csr.rowptr[1] : among.csr.rowptr[2]])
     again = NeighborSampler(WORLD, [2]).sample(torch.tensor([5]), seed=8).hops[0].edge
     assert not torch.equal(alone, again)
+
+
+def test_threads_share_a_sampler() -> None:
+    sampler, seeds = NeighborSampler(WORLD, [4, 4]), torch.arange(60)
+    removed = WORLD.seen.row_index()[:200], WORLD.seen.col[:200].long() + USERS
+
+    def draw(seed: int) -> Sample:
+        return sampler.sample(seeds, seed=seed, removed=removed)
+
+    with ThreadPoolExecutor(2) as threads:
+        for here, there in zip(map(draw, range(200)), threads.map(draw, range(200)), strict=True):
+            assert torch.equal(here.nodes, there.nodes)
+            for one, other in zip(here.hops, there.hops, strict=True):
+                assert torch.equal(one.edge, other.edge) and torch.equal(one.csr.col, other.csr.col)
+
+
+def test_rounding_leads_to_no_edge_without_weight() -> None:
+    """Item 1's edges weigh next to nothing beside those before them, so that a draw is rounded to where they end."""
+    graph = assemble((4, 2, 0), ["interacts"], np.arange(5) % 4, np.array([4, 5, 5, 5, 5]), np.zeros(5, int))
+    weight = torch.zeros(graph.adjacency.num_edges, dtype=torch.float64)
+    begin = int(graph.adjacency.rowptr[5])
+    weight[0], weight[begin] = 1.0, 2.0**-52
+    sampler = NeighborSampler(graph, [1], weight=weight)
+    drawn = {int(edge) for seed in range(50) for edge in sampler.sample(torch.tensor([5]), seed=seed).hops[0].edge}
+    assert drawn == {begin}
 
 
 def test_no_edge_is_younger_than_its_seed() -> None:

@@ -11,7 +11,7 @@ from graphrec.config import TrainingConfig
 from graphrec.graph import build_graph
 from graphrec.models import GAT, EmbeddingModel, GATSettings, LightGCN, LightGCNSettings
 from graphrec.training import Trainer
-from graphrec.training.step import CapturedStep, Step
+from graphrec.training.step import CapturedStep, Step, WholeStep
 from tests.worlds import small_world
 
 WORLD = small_world()
@@ -28,7 +28,7 @@ class OnTheCpu(CapturedStep):
     replays = 0
 
     def _beside(self, batch):
-        return Step.__call__(self, batch)
+        return WholeStep.__call__(self, batch)
 
     def _capture(self):
         self.graph = self
@@ -36,22 +36,26 @@ class OnTheCpu(CapturedStep):
 
     def replay(self) -> None:
         self.replays += 1
-        self.loss.copy_(Step.__call__(self, self.batch))
+        self.loss.copy_(WholeStep.__call__(self, self.batch))
 
 
 def trained(model: EmbeddingModel, step: type[Step]) -> tuple[list[float], Step]:
     trainer = Trainer(model, CONFIG, seed=1)
-    options = () if step is Step else (CONFIG.batch_size,)
-    trainer.step = step(model, trainer.optimizer, *options)
+    optimizer = torch.optim.Adam(
+        model.parameter_groups(CONFIG.learning_rate), fused=True, capturable=model.table.is_cuda
+    )
+    trainer.step = step(model, optimizer, *(() if step is WholeStep else (trainer.batches,)))
     return [row.loss for row in trainer.run().history], trainer.step
 
 
 def test_replaying_trains_on_every_batch_like_running() -> None:
     models = [lightgcn(), lightgcn()]
-    (plain, _), (captured, step) = (trained(model, kind) for model, kind in zip(models, (Step, OnTheCpu), strict=True))
+    (plain, _), (captured, step) = (
+        trained(model, kind) for model, kind in zip(models, (WholeStep, OnTheCpu), strict=True)
+    )
     assert plain == captured
     assert torch.equal(models[0].table, models[1].table)
-    pairs = len(Trainer(lightgcn(), CONFIG, seed=1).batches.user)
+    pairs = Trainer(lightgcn(), CONFIG, seed=1).batches.num_pairs
     assert pairs % CONFIG.batch_size > 0  # so that a smaller batch has been met
     assert step.replays == CONFIG.epochs * (pairs // CONFIG.batch_size) - CapturedStep.WARM_UP
 
@@ -64,7 +68,7 @@ def test_on_a_gpu_a_captured_step_gives_what_a_plain_one_does(loss: str, precisi
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         (plain, _), (captured, step) = (
-            trained(model, kind) for model, kind in zip(models, (Step, CapturedStep), strict=True)
+            trained(model, kind) for model, kind in zip(models, (WholeStep, CapturedStep), strict=True)
         )
     assert step.graph is not None
     assert captured == pytest.approx(plain, rel=1e-6)

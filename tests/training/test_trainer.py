@@ -67,7 +67,7 @@ def test_a_step_does_not_depend_on_the_batch_before() -> None:
     model.train()
     first, second = list(trainer.batches.epoch(1))[:2]
     model.loss(first).backward()
-    trainer.optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     model.loss(second).backward()
     fresh = gat()
     fresh.load_state_dict(model.state_dict())
@@ -106,6 +106,16 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
         TrainingError, match=r"gat: the loss became .* in epoch \d+, step \d+\ntry a lower learning_rate"
     ):
         Trainer(gat(), config, seed=1).run()
+
+
+def test_a_graph_that_changed_under_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gat.safetensors"
+    model = gat()
+    Trainer(model, CONFIG.model_copy(update={"epochs": 1}), seed=1, checkpoint=path).run()
+    user, item = torch.tensor([0]), model.graph.seen.rows(0)[:1].long() + model.graph.num_users
+    changed = GAT(model.graph.without_edges(user, item), model.settings)
+    with pytest.raises(RunError, match="was written on another graph than this run's"):
+        Trainer(changed, CONFIG, seed=1, checkpoint=path).run()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign"])

@@ -41,6 +41,7 @@ class Store:
             "threads": threads,
             "temp_directory": str(folder / "spill"),
             "preserve_insertion_order": False,  # rows carry their place where it matters
+            "enable_progress_bar": False,
         }
         self.found = "nothing"
         if folder.exists():

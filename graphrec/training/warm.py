@@ -1,0 +1,93 @@
+"""From an earlier model to one on newer data: what both know is taken over, by id.
+
+n nodes that both know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphrec.data import Dataset
+from graphrec.errors import UsageError
+from graphrec.models import EmbeddingModel, Model, model_class, views_of
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A fitted model and the data it was fitted on.
+
+    Args:
+        dataset: whose ids name the nodes of ``model``.
+        model: fitted.
+    """
+
+    dataset: Dataset
+    model: Model
+
+    def view(self, name: str) -> EmbeddingModel:
+        """The view to start from; ``check`` knows whether there is one."""
+        view = views_of(self.model)[name]
+        assert isinstance(view, EmbeddingModel)
+        return view
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse to start models with these settings, by name, from this one.
+
+        Raises:
+            UsageError: it has no such view, or one of another width, with other heads or layers.
+        """
+        views = views_of(self.model)
+        for name, mine in settings.items():
+            if not issubclass(model_class(name), EmbeddingModel):
+                continue
+            if name not in views:
+                raise UsageError(f"the run to start from has no view {name}", f"it has {', '.join(views)}")
+            theirs = views[name].settings
+            for field in ("width", "layers", "heads"):
+                now, before = getattr(mine, field, None), getattr(theirs, field, None)
+                if now != before:
+                    hint = f"ask for --{field} {before}"
+                    raise UsageError(f"{field} of {name} is {now}, and {before} in the run to start from", hint)
+
+
+def known_nodes(dataset: Dataset, earlier: Dataset) -> tuple[Tensor, Tensor]:
+    """The nodes that both data sets have, by their ids: numbers in ``dataset`` and in ``earlier``, int64 [n] each.
+
+    A user is known as a user alone, an item as an item, an entity as an entity.
+    """
+    now, before = [], []
+    first_now = first_before = 0
+    for kind in ("users", "items", "entities"):
+        ids, old = getattr(dataset, kind), getattr(earlier, kind)
+        place = old.lookup(ids.array)
+        found = np.flatnonzero(place >= 0)
+        now.append(found + first_now)
+        before.append(place[found].astype(np.int64) + first_before)
+        first_now, first_before = first_now + len(ids), first_before + len(old)
+    return torch.from_numpy(np.concatenate(now)), torch.from_numpy(np.concatenate(before))
+
+
+@torch.no_grad()
+def take_over(view: EmbeddingModel, name: str, dataset: Dataset, start: Start) -> None:
+    """Give a view the parameters of an earlier one: the layer-0 vectors of the nodes that both know, and all others.
+
+    Nodes that the earlier one did not know start at zero, as newcomers do: their vectors follow from their neighbours.
+
+    Args:
+        view: on a graph of ``dataset``; overwritten.
+        name: of the view, in both models.
+        dataset: the newer data.
+        start: the earlier model and its data.
+    """
+    old = start.view(name)
+    now, before = known_nodes(dataset, start.dataset)
+    both = (now < len(view.table)) & (before < len(old.table))  # a view without knowledge has no entities
+    view.table.zero_()
+    view.table[now[both]] = old.table[before[both]].to(view.table.dtype)
+    view.take_shared(old)

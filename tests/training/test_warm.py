@@ -1,0 +1,103 @@
+"""Starting from an earlier model on newer data: by id, whatever the numbers are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import graphrec
+from graphrec.config import make_config
+from graphrec.data import Dataset, read_dataset, synthetic
+from graphrec.errors import RunError, UsageError
+from graphrec.models import Fused, views_of
+from graphrec.runs import start_of
+from graphrec.training import Start, extend_model, fit_model
+from graphrec.training.warm import known_nodes
+
+TABLES = synthetic.generate(seed=3, num_users=60, num_items=40)
+QUICK = {"epochs": 3, "width": 8, "layers": 1, "batch_size": 128}
+
+
+def world(more: dict[str, list[str]] | None = None, knowledge: dict[str, list[str]] | None = None) -> Dataset:
+    """The small world, with more rows of interactions and knowledge."""
+    rows = TABLES.interactions[["user_id", "item_id"]]
+    facts = TABLES.knowledge
+    if more:
+        rows = pd.concat([rows, pd.DataFrame(more)])
+    if knowledge:
+        facts = pd.concat([facts, pd.DataFrame(knowledge)])
+    return read_dataset(rows, knowledge=facts, items=TABLES.items, split="random", seed=3)
+
+
+EARLIER = world()
+# "0 first" stands before all other users and items, so that every number moves
+LATER = world(
+    {"user_id": ["0 first"] * 3, "item_id": [*EARLIER.items.names([0, 1]), "0 first"]},
+    {"head": ["0 first"], "relation": ["a_new_one"], "tail": ["0 entity"]},
+)
+
+
+def start(model: str) -> Start:
+    options = QUICK | ({} if model == "lightgcn" else {"heads": 2})
+    return Start(EARLIER, fit_model(EARLIER, make_config(model, **options)).model)
+
+
+def test_nodes_are_known_by_their_ids() -> None:
+    now, before = known_nodes(LATER, EARLIER)
+    assert len(now) == EARLIER.num_nodes
+    assert [LATER.node_id(node) for node in now.tolist()] == [EARLIER.node_id(node) for node in before.tolist()]
+    assert now[0] == 1 and before[0] == 0
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "gat", "fused"])
+def test_extending_keeps_what_was_learned_and_embeds_newcomers(model: str) -> None:
+    earlier = start(model)
+    later = extend_model(LATER, make_config(model, **QUICK | ({} if model == "lightgcn" else {"heads": 2})), earlier)
+    users = torch.from_numpy(LATER.users.lookup(EARLIER.users.array)).long()
+    for name, view in views_of(later).items():
+        if hasattr(view, "table"):
+            old = earlier.view(name)
+            assert torch.equal(view.table[users], old.table[: EARLIER.num_users])
+            assert not view.table[0].any() and view.user_vectors()[0].any()  # nothing learned, yet it has a vector
+    if isinstance(later, Fused):
+        assert torch.equal(later.attention, earlier.model.attention)
+    assert torch.isfinite(later.score_block(torch.arange(LATER.num_users))).all()
+
+
+def test_nothing_new_changes_nothing() -> None:
+    earlier = start("gat")
+    again = extend_model(world(), make_config("gat", heads=2, **QUICK), earlier)
+    users = torch.arange(EARLIER.num_users)
+    assert torch.equal(again.score_block(users), earlier.model.score_block(users))
+
+
+def test_relations_are_known_by_their_names() -> None:
+    earlier = start("gat")
+    later = extend_model(LATER, make_config("gat", heads=2, **QUICK), earlier)
+    old, new = earlier.model.attention[0].relation_bias, later.attention[0].relation_bias
+    assert old.abs().sum() > 0
+    for number, name in enumerate(later.graph.relations):
+        if name.endswith("a_new_one"):
+            assert not new[number].any()
+        else:
+            assert torch.equal(new[number], old[earlier.model.graph.relations.index(name)])
+
+
+def test_training_goes_on_from_there(tmp_path: Path) -> None:
+    graphrec.train(EARLIER, "lightgcn", **QUICK | {"epochs": 12, "learning_rate": 0.05}).save(tmp_path / "run")
+    warm = make_config("lightgcn", warm_start=str(tmp_path / "run"), **QUICK)
+    losses = [fit_model(LATER, config, start=start_of(config)).history["loss"] for config in
+              (make_config("lightgcn", **QUICK), warm)]  # fmt: skip
+    assert losses[1].iloc[0] < losses[0].iloc[0]
+
+
+def test_what_cannot_be_started_from_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run folder at"):
+        start_of(make_config("lightgcn", warm_start=str(tmp_path / "absent")))
+    with pytest.raises(UsageError, match="width of lightgcn is 16, and 8 in the run to start from\nask for --width 8"):
+        start("lightgcn").check(make_config("lightgcn", **QUICK | {"width": 16}).models)
+    with pytest.raises(UsageError, match="has no view gat\nit has lightgcn"):
+        start("lightgcn").check(make_config("gat", heads=2, **QUICK).models)
