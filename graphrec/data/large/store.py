@@ -41,7 +41,6 @@ class Store:
             "threads": threads,
             "temp_directory": str(folder / "spill"),
             "preserve_insertion_order": False,  # rows carry their place where it matters
-            "enable_progress_bar": False,
         }
         self.found = "nothing"
         if folder.exists():
@@ -106,6 +105,7 @@ class Store:
                 raise
             message = f"{self.folder.parent}: another build is at work there"
             raise DataError(message, "wait for it to end, or choose another folder") from error
+        self.connection.execute("SET enable_progress_bar = false")  # a setting of connections: connect() refuses it
         # The file is deleted once the graph is whole; until then the log of changes serves as well.
         self.connection.execute("PRAGMA disable_checkpoint_on_shutdown")
 
