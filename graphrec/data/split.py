@@ -154,7 +154,7 @@ class Splitter:
         elif self.split == "random":
             test = _random_share(user, TEST_SHARE, 2, self._test_draws)
         elif self.split == "last":
-            test = _newest_each(user, item, np.asarray(timestamp))
+            test = _newest_each(user, np.asarray(timestamp))
         else:
             test = self._newest_overall(np.asarray(timestamp))
         parts = np.full(len(user), Part.TEST, dtype=np.uint8)
@@ -187,24 +187,24 @@ def _random_share(user: np.ndarray, share: float, fewest: int, generator: np.ran
     return place < np.where(count >= fewest, np.maximum(1, np.rint(share * count)), 0)
 
 
-def _newest_each(user: np.ndarray, item: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
-    order = np.lexsort((item, timestamp))
-    rank = np.empty(len(user), dtype=np.int64)
-    rank[order] = np.arange(len(user))
-    place, count = _places(user, rank)
+def _newest_each(user: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
+    place, count = _places(user, timestamp)
     return (place == count - 1) & (count >= 2)
 
 
 def _places(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row, its place from 0 among its user's rows by ``key``, and how many rows the user has."""
-    order = np.lexsort((key, user))
-    starts = np.flatnonzero(np.diff(user[order], prepend=-1))
+    """For each row, its place from 0 among its user's rows by ``key``, and how many rows the user has.
+
+    Of equal keys, the earlier row comes first: the one with the lower item.
+    """
+    starts = np.flatnonzero(np.diff(user, prepend=-1))
     counts = np.diff(starts, append=len(user))
+    by_key = np.argsort(key, kind="stable")
+    # np.lexsort((key, user)), but that the second sort is one of plain numbers, several times as fast
+    order = by_key[np.sort((user[by_key].astype(np.int64) << 32) + np.arange(len(user))) & 0xFFFFFFFF]
     place = np.empty(len(user), dtype=np.int64)
     place[order] = np.arange(len(user)) - np.repeat(starts, counts)
-    count = np.empty(len(user), dtype=np.int64)
-    count[order] = np.repeat(counts, counts)
-    return place, count
+    return place, np.repeat(counts, counts)
 
 
 def _impossible(split: str) -> DataError:

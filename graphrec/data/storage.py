@@ -12,7 +12,7 @@ import numpy as np
 
 from graphrec.errors import DataError
 
-BLOCK = 1 << 20  # rows looked at together
+BLOCK = 1 << 18  # rows looked at together
 
 
 class ColumnWriter:

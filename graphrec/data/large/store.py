@@ -41,11 +41,10 @@ class Store:
             "threads": threads,
             "temp_directory": str(folder / "spill"),
             "preserve_insertion_order": False,  # rows carry their place where it matters
-            "enable_progress_bar": False,
         }
         self.found = "nothing"
         if folder.exists():
-            self.found = "same" if self._open() and self._key() == key else "other"
+            self.found = "same" if self._key() == key else "other"
         if self.found != "same":
             self._start(key)
         self.steps: dict[str, dict[str, Any]] = {
@@ -98,23 +97,22 @@ class Store:
             self.connection.execute("CREATE TABLE about AS SELECT ? AS key", [key])
             self.connection.execute("CREATE TABLE steps (name VARCHAR, facts VARCHAR)")
 
-    def _open(self) -> bool:
-        """Whether the file can be opened; one in use by another process is an error."""
+    def _open(self) -> None:
         try:
             self.connection = duckdb.connect(self.folder / "rows.duckdb", config=self._settings)
         except duckdb.IOException as error:
-            if "lock" in str(error).lower():
-                message = f"{self.folder.parent}: another build is at work there"
-                raise DataError(message, "wait for it to end, or choose another folder") from error
-            return False
-        except duckdb.Error:
-            return False
+            if "lock" not in str(error).lower():
+                raise
+            message = f"{self.folder.parent}: another build is at work there"
+            raise DataError(message, "wait for it to end, or choose another folder") from error
+        self.connection.execute("SET enable_progress_bar = false")  # a setting of connections: connect() refuses it
         # The file is deleted once the graph is whole; until then the log of changes serves as well.
         self.connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-        return True
 
     def _key(self) -> str:
+        """The key of the work that is there; empty where it cannot be read any more."""
         try:
+            self._open()
             found = self.connection.execute("SELECT key FROM about").fetchone()
         except duckdb.Error:
             return ""
