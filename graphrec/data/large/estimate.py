@@ -27,7 +27,7 @@ ROWS_PER_SECOND = {"parquet": 500_000, "text": 400_000}
 PROCESS_BYTES = 450_000_000  # Python, Arrow, blocks, DuckDB without rows; torch and a compiler for the report
 LEAST_DUCKDB = 120_000_000  # below this, sorting gives up
 BYTES_PER_ID = 100  # beside its text: positions, hashes, counts
-ROW_BYTES_IN_WORK = 24  # of a row in the store and in the sort's spill, beside its values
+ROW_BYTES_IN_WORK = 40  # of a row in the store, in the spill of the sort and in the columns, beside its values
 
 NAMES = ["user_id", "item_id"]
 BLOCKS = 16  # looked at in the sample
