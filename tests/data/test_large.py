@@ -223,6 +223,29 @@ def test_other_inputs_or_options_start_anew(tmp_path: Path, table: pa.Table) -> 
         assert heard.notes == ["the inputs or options are not those of the interrupted build: starting anew"]
 
 
+def test_a_damaged_part_is_put_right(tmp_path: Path, table: pa.Table) -> None:
+    log, out = write_parts(tmp_path / "log", table, "parquet", [30, 50]), tmp_path / "graph"
+    whole = (log / "part-002.parquet").read_bytes()
+    scratch(log / "part-002.parquet")
+    with pytest.raises(DataError, match=r"part-002\.parquet: cannot be read as Parquet"):
+        build_dataset(log, out)
+    (log / "part-002.parquet").write_bytes(whole)
+    heard = Heard()
+    same(read_dataset(table), build_dataset(log, out, listener=heard))
+    assert heard.notes == ["going on with the interrupted build (done: 2 of 3 files read)"]
+
+
+def test_users_in_the_path(tmp_path: Path) -> None:
+    for user, suffix in itertools.product("ab", ("csv", "parquet")):
+        folder = tmp_path / suffix / f"user_id={user}"
+        folder.mkdir(parents=True)
+        part = pa.table({"item_id": ["x", "y"]})
+        pq.write_table(part, folder / "0.parquet") if suffix == "parquet" else pa_csv.write_csv(part, folder / "0.csv")
+    for suffix in ("csv", "parquet"):
+        data = read_dataset(tmp_path / suffix)
+        assert data.users.names([0, 1]).tolist() == ["a", "b"] and len(data.interactions) == 4
+
+
 def test_knowledge_and_lists_beside_parts(tmp_path: Path, table: pa.Table) -> None:
     knowledge = pa.table({"head": ["1", "1", "m", "77"], "relation": ["by"] * 4, "tail": ["m", "m", "9", "new"]})
     types = pa.table({"head_type": ["", "", "", "item"], "tail_type": ["", "", "", "user"]})

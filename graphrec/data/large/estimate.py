@@ -24,11 +24,12 @@ from graphrec.errors import DataError
 
 # Measured on 2 cores with 10 and 100 million rows of two ids and a timestamp.
 ROWS_PER_SECOND = {"parquet": 500_000, "text": 400_000}
-PROCESS_BYTES = 330_000_000  # Python, Arrow, DuckDB without rows, blocks, and torch for the report
+PROCESS_BYTES = 450_000_000  # Python, Arrow, blocks, DuckDB without rows; torch and a compiler for the report
 LEAST_DUCKDB = 120_000_000  # below this, sorting gives up
 BYTES_PER_ID = 100  # beside its text: positions, hashes, counts
-ROW_BYTES_IN_WORK = 24  # of a row in the store and in the sort's spill, beside its values
+ROW_BYTES_IN_WORK = 40  # of a row in the store, in the spill of the sort and in the columns, beside its values
 
+NAMES = ["user_id", "item_id"]
 BLOCKS = 16  # looked at in the sample
 SAMPLE_ROWS = 1 << 16  # of each block
 SAMPLE_BYTES = 1 << 21
@@ -159,13 +160,13 @@ def _sample_parquet(parts: Sequence[TablePart]) -> tuple[list[pa.RecordBatch], i
     blocks = []
     for place in np.unique(np.linspace(0, len(groups) - 1, BLOCKS).round().astype(int)) if groups else ():
         part, group = groups[place]
-        columns = [part.chosen[name] for name in ("user_id", "item_id")]
+        columns = [part.chosen[name] for name in NAMES]
         try:
             with pq.ParquetFile(part.file.path, buffer_size=1 << 20) as file:
                 batch = next(file.iter_batches(SAMPLE_ROWS, row_groups=[group], columns=columns), None)
         except (pa.ArrowException, OSError):
             continue  # the reader proper will say what is wrong
-        blocks.extend([] if batch is None else [batch.select(columns)])
+        blocks.extend([] if batch is None else [_ids(batch, part)])
     return blocks, sum(found.num_rows for found in footers)
 
 
@@ -178,8 +179,8 @@ def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.Recor
         before = len(lines.readline()) if offset or file.headed else 0
         content = lines.read(SAMPLE_BYTES)
     content = content[: content.rfind(b"\n") + 1] or content
-    columns = [part.chosen[name] for name in ("user_id", "item_id")]
-    empty = pa.record_batch([pa.array([], pa.large_string())] * 2, names=columns)
+    columns = [part.chosen[name] for name in NAMES if part.chosen[name] in file.columns]
+    empty = pa.record_batch([pa.array([], pa.large_string())] * 2, names=NAMES)
     try:
         table = pa_csv.read_csv(
             io.BytesIO(content),
@@ -192,4 +193,13 @@ def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.Recor
     except pa.ArrowInvalid:  # begins in the middle of a quoted field, say; the reader proper will find what is wrong
         return empty, 0
     batches = table.combine_chunks().to_batches()
-    return (batches[0] if batches else empty), before + len(content)
+    return (_ids(batches[0], part) if batches else empty), before + len(content)
+
+
+def _ids(batch: pa.RecordBatch, part: TablePart) -> pa.RecordBatch:
+    """The two columns of ids, of which one may stand in the path."""
+    columns = []
+    for theirs in (part.chosen[name] for name in NAMES):
+        inside = theirs in batch.schema.names
+        columns.append(batch.column(theirs) if inside else pa.repeat(part.file.partition[theirs] or "", len(batch)))
+    return pa.record_batch(columns, names=NAMES)

@@ -89,6 +89,8 @@ class _Build:
 
     def run(self, expected: int) -> None:
         """All steps that are not finished yet."""
+        if any(facts["file"] != part.file.identity for part, facts in self._read_parts()):
+            self.store.restart(_key(self.request, self.parts))
         self._say_where()
         self._read(expected)
         counted = self._counted()
@@ -137,10 +139,17 @@ class _Build:
             moves[str(path.relative_to(self.nodes))] = str(path.relative_to(self.store.folder))
         return moves
 
+    def _read_parts(self) -> list[tuple[TablePart, dict[str, Any]]]:
+        """The parts that have been read, and what was counted."""
+        found = ((part, self.store.steps.get(f"read {number}")) for number, part in enumerate(self.parts))
+        return [(part, facts) for part, facts in found if facts is not None]
+
     def _say_where(self) -> None:
         if self.store.found == "same":
-            read = sum(f"read {number}" in self.store.steps for number in range(len(self.parts)))
-            done = [f"{read} of {len(self.parts)} files read", *(step for step in STEPS if step in self.store.steps)]
+            done = [
+                f"{len(self._read_parts())} of {len(self.parts)} files read",
+                *(step for step in STEPS if step in self.store.steps),
+            ]
             self.listener.noted(f"going on with the interrupted build (done: {', '.join(done)})")
         elif self.store.found == "other":
             self.listener.noted("the inputs or options are not those of the interrupted build: starting anew")
@@ -154,7 +163,7 @@ class _Build:
                 if step not in self.store.steps:
                     with self.store.transaction():
                         facts = load_part(self.store, part, self.request, self.values, place, told)
-                        self.store.record(step, facts)
+                        self.store.record(step, facts | {"file": part.file.identity})
                 else:
                     told(self.store.steps[step]["read"])
                 place += self.store.steps[step]["read"]
@@ -172,9 +181,9 @@ class _Build:
 
     def _counted(self) -> dict[str, Any]:
         """Sums over the parts; nothing left to build from is an error."""
-        facts = [self.store.steps[f"read {number}"] for number in range(len(self.parts))]
+        pairs = self._read_parts()
+        facts = [one for _, one in pairs]
         total = {name: sum(one[name] for one in facts) for name in ("read", "skipped", "kept", "below")}
-        pairs = list(zip(self.parts, facts, strict=True))
         for is_test, table in ((False, "interactions"), (True, "test")):
             own = [one for part, one in pairs if part.is_test == is_test]
             total[table] = sum(one["read"] for one in own)
@@ -251,10 +260,10 @@ def _check_columns(request: Request, parts: list[TablePart]) -> None:
 
 
 def _key(request: Request, parts: list[TablePart]) -> str:
-    """Equal for equal inputs and options alone."""
+    """Equal for equal files and options alone; what the parts hold is looked at part by part."""
     options: list[Any] = [request.split, request.seed, request.min_rating, sorted(request.columns.items())]
     options += [request.header, request.delimiter, request.on_bad_row]
-    files = [[str(part.file.path.absolute()), part.file.size, part.file.changed, part.is_test] for part in parts]
+    files = [[str(part.file.path.absolute()), part.is_test, sorted(part.chosen.items())] for part in parts]
     tables = []
     for name in ("knowledge", "items", "users"):
         table = getattr(request, name)

@@ -32,6 +32,11 @@ class SourceFile:
     partition: dict[str, str | None]
 
     @property
+    def identity(self) -> list[int]:
+        """Size and time of change."""
+        return [self.size, self.changed]
+
+    @property
     def is_parquet(self) -> bool:
         return self.path.suffix.lower() == ".parquet"
 
@@ -42,7 +47,7 @@ class SourceFile:
         except OSError as error:
             hint = "put it back and run the same command again: it goes on from there"
             raise DataError(f"{self.path}: has vanished while the parts were being read", hint) from error
-        if (status.st_size, status.st_mtime_ns) != (self.size, self.changed):
+        if [status.st_size, status.st_mtime_ns] != self.identity:
             raise DataError(f"{self.path}: has changed while the parts were being read", "run the same command again")
 
 

@@ -45,11 +45,17 @@ class Store:
         self.found = "nothing"
         if folder.exists():
             self.found = "same" if self._key() == key else "other"
+        self.steps: dict[str, dict[str, Any]] = {}
         if self.found != "same":
             self._start(key)
-        self.steps: dict[str, dict[str, Any]] = {
-            name: json.loads(facts) for name, facts in self.connection.execute("FROM steps").fetchall()
-        }
+        else:
+            steps = self.connection.execute("FROM steps").fetchall()
+            self.steps = {name: json.loads(facts) for name, facts in steps}
+
+    def restart(self, key: str) -> None:
+        """Discard all work: it was of other inputs."""
+        self.found, self.steps = "other", {}
+        self._start(key)
 
     def record(self, step: str, facts: dict[str, Any]) -> None:
         """Note that a step is finished, and what it found."""
