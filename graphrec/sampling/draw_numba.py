@@ -44,7 +44,7 @@ class NumbaDrawing:
         """As ``Drawing`` says."""
         begin, end = np.empty((2, len(nodes) * self.plan.fanouts.shape[1]), np.int64)
         find_ranges(self.edges, self.plan.groups, nodes.numpy(), nodes.numpy(), np.empty(0), begin, end)
-        return torch.from_numpy(end - begin).view(len(nodes), -1)
+        return torch.from_numpy(end - begin).view(len(nodes), self.plan.fanouts.shape[1])
 
     def _draw_hop(
         self, hop: int, seed: int, nodes: np.ndarray, tree: np.ndarray | None, limit: np.ndarray, removed: Removed

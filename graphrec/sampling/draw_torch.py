@@ -84,7 +84,7 @@ class TorchDrawing:
     def counts(self, nodes: Tensor) -> Tensor:
         """As ``Drawing`` says."""
         begin, end = self._ranges(nodes)
-        return (end - begin).view(len(nodes), -1)
+        return (end - begin).view(len(nodes), self.fanouts.shape[1])
 
     def _slots(self, nodes: Tensor) -> Tensor:
         """Each graph node's place in the sample, int64 [N], beyond all places where there is none."""

@@ -70,9 +70,10 @@ def test_extending_keeps_what_was_learned_and_embeds_newcomers(model: str) -> No
     assert torch.isfinite(later.score_block(torch.arange(LATER.num_users))).all()
 
 
-def test_nothing_new_changes_nothing() -> None:
+@pytest.mark.parametrize("fanout", [None, (4,), {"interacts": (4,), "knowledge": (2,)}])
+def test_nothing_new_changes_nothing(fanout: object) -> None:
     earlier = start("gat")
-    again = extend_model(world(), make_config("gat", heads=2, **QUICK), earlier)
+    again = extend_model(world(), make_config("gat", heads=2, **QUICK), earlier, fanout)
     users = torch.arange(EARLIER.num_users)
     assert torch.equal(again.score_block(users), earlier.model.score_block(users))
 
