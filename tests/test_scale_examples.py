@@ -151,7 +151,7 @@ def test_commands_are_those_that_anyone_would_type(tmp_path: Path) -> None:
             f" build {at}/interactions --memory 4GB --split random --seed 1 --out {at}/graph"
         )
         assert f" train {at}/graph --model gat --sampling neighbor --fanout 10,10 " in commands["train"]
-        assert commands["infer"].endswith(f" export {at}/{run} --out {at}/vectors")
+        assert commands["export"].endswith(f" export {at}/{run} --out {at}/vectors")
         whom = "--all-users" if edges == 20_000 else f"--users-file {at}/users.txt"
         assert commands["rank"].endswith(f" recommend {at}/{run} {whom} --k 20 --out {at}/top.parquet")
     assert (size.folder / "users.txt").read_text().split()[::1999] == ["u0000000", "u0001999"]

@@ -133,7 +133,12 @@ def train(size: Size, budget: Budget, graph: Path, out: Path) -> list[object]:
 
 
 def infer(size: Size, budget: Budget, run: Path, out: Path) -> list[object]:
-    """The vectors of all nodes, by the command."""
+    """The vectors of all nodes, a layer at a time."""
+    return script("scale_work.py", "infer", run, "--out", out)
+
+
+def export(size: Size, budget: Budget, run: Path, out: Path) -> list[object]:
+    """The vectors that the run keeps, as Parquet with ids, by the command."""
     return [*GRAPHREC, "export", run, "--out", out]
 
 
@@ -160,7 +165,8 @@ STAGES: dict[str, Stage] = {
     "sample": Stage("", "ingest-parquet", sample, reports=True),
     "train-steps": Stage("run-steps", "ingest-parquet", train_steps, reports=True),
     "train": Stage("run", "ingest-parquet", train),
-    "infer": Stage("vectors", A_RUN, infer),
+    "infer": Stage("inferred", A_RUN, infer, reports=True),
+    "export": Stage("vectors", A_RUN, export),
     "rank-one": Stage("one.parquet", A_RUN, rank_one),
     "rank": Stage("top.parquet", A_RUN, rank),
 }

@@ -1,9 +1,10 @@
-"""Work that scale.py measures and no command does: sampling alone, and a limited number of training steps.
+"""Work that scale.py measures and no command does by itself: sampling, a number of training steps, inference.
 
     python examples/benchmarks/scale_work.py sample graph/ --count 200
     python examples/benchmarks/scale_work.py train graph/ --count 200 --out run/
+    python examples/benchmarks/scale_work.py infer run/ --out vectors/
 
-Prints one JSON object. The graph folder is one that ``graphrec build`` made.
+Prints one JSON object. Graph folders are what ``graphrec build`` makes, run folders what training makes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -22,9 +24,9 @@ from graphrec.config import make_config
 from graphrec.data import Dataset
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.models import build_model
-from graphrec.runs import Run, finish_run, start_run
+from graphrec.runs import Run, finish_run, load_run, start_run
 from graphrec.sampling import NeighborSampler, generator_for
-from graphrec.training import Epoch, Trainer
+from graphrec.training import Epoch, Trainer, infer_vectors
 
 PAIRS = 1024  # of a batch
 FANOUT = (10, 10)
@@ -119,20 +121,37 @@ def timed_steps(trainer: Trainer, steps: int) -> Figures:
     }
 
 
+def infer(folder: Path, out: Path) -> Figures:
+    """Compute the vectors of all nodes anew, a layer and a block of edges at a time, streamed to disk.
+
+    Args:
+        folder: a run folder.
+        out: where layers and result go.
+    """
+    run = load_run(folder)
+    start = time.perf_counter()
+    edges = run.model.graph.adjacency.num_edges
+    made = time.perf_counter()
+    vectors = infer_vectors(run.model, out)
+    with (out / "vectors.npy").open("wb") as file:
+        np.save(file, vectors.numpy())
+    return {"graph_seconds": made - start, "infer_seconds": time.perf_counter() - made, "graph_edges": edges}
+
+
 def main() -> None:
     """Do one piece of work and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=("sample", "train"))
-    parser.add_argument("graph", type=Path)
-    parser.add_argument("--count", type=int, required=True, help="batches or steps that count")
-    parser.add_argument("--out", type=Path, help="the run folder to write")
+    parser.add_argument("work", choices=("sample", "train", "infer"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=200, help="batches or steps that count")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="the folder to write")
     options = parser.parse_args()
-    if options.work == "train":
-        if options.out is None:
-            parser.error("train needs --out")
-        figures = train_steps(options.graph, options.count, options.out)
+    if options.work == "sample":
+        figures = sample(options.folder, options.count)
+    elif options.work == "train":
+        figures = train_steps(options.folder, options.count, options.out)
     else:
-        figures = sample(options.graph, options.count)
+        figures = infer(options.folder, options.out)
     print(json.dumps(figures))
 
 
