@@ -13,15 +13,15 @@ files on disk are recorded:
   each of 2 hops.
 - train-steps: a limited number of training steps of ``gat`` on such samples, width 32; an epoch is extrapolated.
 - train: whole epochs by ``graphrec train``, up to a million interactions unless asked for.
-- infer: the vectors of all nodes anew, a layer and a block of edges at a time, streamed to disk; making the graph is part
-  of it. export: those that the run keeps, as Parquet, by ``graphrec export``.
+- infer: the vectors of all nodes anew, a layer and a block of edges at a time, to disk; the graph is made for it.
+- export: the vectors that the run keeps, as Parquet, by ``graphrec export``.
 - rank-one, rank: the top 20 of one user and of many, by ``graphrec recommend``. Above --rank-users, the time for
   everybody is extrapolated: rank-one, and in proportion what ranking the others took beyond it.
 
-infer, export and rank take the run of train, or of train-steps where whole epochs are not trained. A stage that needs what
-another writes has it run first. Finished stages are recorded in FOLDER/scale.json and not run again, so the script goes
-on where it stopped; without --keep, what a call has written is removed when the stages of its size are done. The tables
-go to stdout, as Markdown or JSON; the second continues what was measured to 1 and 10 billion interactions.
+infer, export and rank take the run of train, or of train-steps where whole epochs are not trained. A stage that needs
+what another writes has it run first. Finished stages are recorded in FOLDER/scale.json and not run again, so the script
+goes on where it stopped; without --keep, what a call has written is removed when the stages of its size are done. The
+tables go to stdout, as Markdown or JSON; the second continues what was measured to 1 and 10 billion interactions.
 """
 
 from __future__ import annotations

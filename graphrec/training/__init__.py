@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from graphrec.training.extending import extend_model
 from graphrec.training.fitting import (
     TRAIN_PARTS,
     Fitted,
     checked_device,
-    extend_model,
     fit_model,
     graph_for,
     part_csr,

@@ -1,0 +1,77 @@
+"""A finished model on newer data, without training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphrec.config import RunConfig
+from graphrec.data import Dataset
+from graphrec.graph import HeteroGraph
+from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
+from graphrec.sampling import Fanout, generator_for
+from graphrec.sparse import spmm
+from graphrec.training.fitting import graph_for
+from graphrec.training.inference import embed
+from graphrec.training.steps import fanout_for
+from graphrec.training.warm import Start, known_nodes, take_over
+
+
+def extend_model(dataset: Dataset, config: RunConfig, start: Start, fanout: Fanout | None = None) -> Model:
+    """The same model on newer data, without training: new users, items, entities and edges.
+
+    Vectors learned by gradient stay; new nodes start at zero and get theirs from their edges. Views in closed form are
+    computed anew. The weights of a fusion stay.
+
+    Args:
+        dataset: the newer data.
+        config: of the earlier run.
+        start: the earlier model and its data.
+        fanout: None leaves everybody's vectors to be computed from all edges; else those that an earlier node had stay,
+            and nodes that are new or have other edges get theirs from samples.
+
+    Raises:
+        UsageError: the fan-out does not fit the model or its graph.
+    """
+    model = build_model(config.model, graph_for(dataset, config), config.models)
+    for name, view in views_of(model).items():
+        if isinstance(view, EmbeddingModel):
+            take_over(view, name, dataset, start)
+        else:
+            view.fit()
+    if isinstance(model, Fused) and isinstance(start.model, Fused):
+        model.copy_weights(start.model)
+    model.eval()
+    for name, view in views_of(model).items():
+        if fanout is not None and isinstance(view, EmbeddingModel):
+            view.put_vectors(_extended(view, name, dataset, start, fanout_for(view, fanout)))
+    return model
+
+
+def _extended(view: EmbeddingModel, name: str, dataset: Dataset, start: Start, fanout: Fanout) -> Tensor:
+    """Final vectors of users and items, float32 [U + I, W]: the earlier ones where no edge of a node has changed."""
+    old = start.view(name)
+    size = view.graph.num_users + view.graph.num_items
+    known = known_nodes(dataset, start.dataset)
+    now, before = (nodes[known[0] < size] for nodes in known)  # users and items
+    vectors = torch.empty(size, view.settings.width)
+    vectors[now] = torch.cat([old.user_vectors(), old.item_vectors()])[before].detach()
+    others = _with_other_edges(view.graph, old.graph, known)[:size].nonzero()[:, 0]
+    vectors[others] = embed(view, others, fanout)
+    return vectors
+
+
+def _with_other_edges(graph: HeteroGraph, earlier: HeteroGraph, known: tuple[Tensor, Tensor]) -> Tensor:
+    """bool [N], True for the graph's nodes that are new or whose neighbours are not those of before.
+
+    A node's neighbours are known by the sum of numbers that were drawn for them; whole numbers, so that sums are exact
+    in any order.
+    """
+    now, before = (nodes[(known[0] < graph.num_nodes) & (known[1] < earlier.num_nodes)] for nodes in known)
+    numbers = torch.randint(1, 2**30, (graph.num_nodes, 1), generator=generator_for(0)).double()
+    earlier_numbers = torch.zeros(earlier.num_nodes, 1, dtype=torch.float64)
+    earlier_numbers[before] = numbers[now]
+    sums, earlier_sums = spmm(graph.adjacency, numbers), spmm(earlier.adjacency, earlier_numbers)
+    changed = torch.ones(graph.num_nodes, dtype=torch.bool)
+    changed[now] = (sums[now] != earlier_sums[before])[:, 0]
+    return changed
