@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from graphrec import __version__
@@ -24,7 +24,7 @@ from graphrec.errors import DataError, RunError
 from graphrec.files import atomic_path, map_array, write_text
 from graphrec.models import EmbeddingModel, Model, build_model, views_of
 from graphrec.sampling import Fanout
-from graphrec.training import Fitted, Start, extend_model, graph_for, settle_vectors
+from graphrec.training import Fitted, Start, extend_model, graph_for, settle_vectors, write_tensors
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
@@ -74,8 +74,7 @@ def start_run(folder: Path, dataset: Dataset, config: RunConfig) -> None:
 def finish_run(folder: Path, run: Run) -> None:
     """Write the model, its metrics and history into a folder that ``start_run`` made."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in run.model.state_dict().items()}
-    with atomic_path(folder / "model" / "weights.safetensors") as temporary:
-        save_file(weights, temporary)
+    write_tensors(folder / "model" / "weights.safetensors", weights)
     with atomic_path(folder / "history.csv") as temporary:
         run.history.to_csv(temporary, index=False)
     _write_metrics(folder, run.metrics)

@@ -107,7 +107,7 @@ def timed_steps(trainer: Trainer, steps: int) -> Figures:
     """Take steps, samples being drawn beside them as in any training, and time those after WARM_UP."""
     trainer.model.train()
     nodes, start = 0, 0.0
-    for step, prepared in enumerate(islice(trainer.step.epoch(trainer.batches, 1), WARM_UP + steps)):
+    for step, prepared in enumerate(islice(trainer.step.prepared(trainer.batches.epoch(1)), WARM_UP + steps)):
         if step == WARM_UP:
             start = time.perf_counter()
         trainer.step(prepared)

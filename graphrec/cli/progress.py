@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from graphrec.cli.console import say
 
@@ -14,24 +14,78 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from graphrec.recommender import Advance
-    from graphrec.training import Epoch
+    from graphrec.training import Epoch, Stride
 
+QUIET_SECONDS = 30  # of a log of training without a line
 EVERY = 10.0  # seconds between lines about users
 
 
 @contextmanager
-def following() -> Iterator[Callable[[Epoch], None]]:
-    """What to call after each epoch."""
-    pace = Pace()
+def following() -> Iterator[Follower]:
+    """Whom to tell of each epoch, and within long ones of each stride."""
     if not sys.stderr.isatty():
-        yield lambda epoch: say(line(epoch, pace.left(epoch)))
+        yield Lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     name, state = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[state]"))
     with Progress(name, BarColumn(bar_width=10), MofNCompleteColumn(), state, console=Console(stderr=True)) as bar:
-        yield Bar(bar, pace)
+        yield Bars(bar)
+
+
+class Follower(Protocol):
+    """Tells people how training goes."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch is finished."""
+        ...
+
+    def stride(self, stride: Stride) -> None:
+        """An epoch is on its way."""
+        ...
+
+
+class Lines:
+    """A line an epoch, and in epochs that take long a line every half minute."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.told = time.monotonic()
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.told = time.monotonic()
+        say(line(epoch, self.pace.left(epoch)))
+
+    def stride(self, stride: Stride) -> None:
+        if time.monotonic() - self.told >= QUIET_SECONDS:
+            self.told = time.monotonic()
+            say(f"{stride.model} {stride.phase} epoch {stride.epoch}/{stride.epochs} {within(stride)}")
+
+
+class Bars:
+    """A bar for each phase of each view.
+
+    Args:
+        bar: on a terminal.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.pace = Pace()
+        self.tasks: dict[tuple[str, str], TaskID] = {}
+
+    def epoch(self, epoch: Epoch) -> None:
+        self._show(epoch, epoch.epoch, f"{quality(epoch)}, {self.pace.left(epoch)}")
+
+    def stride(self, stride: Stride) -> None:
+        self._show(stride, stride.epoch - 1, within(stride))
+
+    def _show(self, row: Epoch | Stride, completed: int, state: str) -> None:
+        key = (row.model, row.phase)
+        if key not in self.tasks:
+            self.tasks[key] = self.bar.add_task(" ".join(key), total=row.epochs, state="")
+        self.bar.update(self.tasks[key], completed=completed, state=state)
 
 
 @contextmanager
@@ -97,20 +151,15 @@ class Pace:
         return f"about {duration((epoch.epochs - epoch.epoch) * sum(recent) / len(recent))} left"
 
 
-class Bar:
-    """A bar for each phase of each view."""
+def within(stride: Stride) -> str:
+    """How far an epoch is, and how long the rest of it will take.
 
-    def __init__(self, bar: Progress, pace: Pace) -> None:
-        self.bar = bar
-        self.pace = pace
-        self.tasks: dict[tuple[str, str], TaskID] = {}
-
-    def __call__(self, epoch: Epoch) -> None:
-        key = (epoch.model, epoch.phase)
-        if key not in self.tasks:
-            self.tasks[key] = self.bar.add_task(" ".join(key), total=epoch.epochs, state="")
-        state = f"{quality(epoch)}, {self.pace.left(epoch)}"
-        self.bar.update(self.tasks[key], completed=epoch.epoch, state=state)
+    >>> from graphrec.training import Stride
+    >>> within(Stride("gat", "select", 1, 20, step=300, steps=1200, loss=0.5, seconds=20.0, begun=100))
+    'step 300/1,200 loss 0.5000, about 90 s left in this epoch'
+    """
+    left = stride.seconds / (stride.step - stride.begun) * (stride.steps - stride.step)
+    return f"step {stride.step:,}/{stride.steps:,} loss {stride.loss:.4f}, about {duration(left)} left in this epoch"
 
 
 def line(epoch: Epoch, left: str) -> str:

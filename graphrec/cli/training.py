@@ -11,7 +11,7 @@ import typer
 from graphrec.cli import options as o
 from graphrec.cli.console import flat, say, say_next, shown
 from graphrec.cli.errors import Interrupted
-from graphrec.errors import UsageError
+from graphrec.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from graphrec.config import RunConfig
@@ -172,6 +172,10 @@ def _fit(out: Path, dataset: Dataset, config: RunConfig) -> None:
         say(f"the run is in {out}, its report in {write_report(out)}")
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; go on with: graphrec train --resume --out {out}") from None
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {out}: {error}", f"then go on with: graphrec train --resume --out {out}"
+        ) from None
     say_next(f"graphrec evaluate {out}")
 
 
@@ -182,8 +186,15 @@ def _trained(out: Path, dataset: Dataset, config: RunConfig) -> Run:
     from graphrec.training import fit_model
 
     start = start_of(config)
-    with following() as on_epoch:
-        fitted = fit_model(dataset, config, start=start, checkpoints=out / CHECKPOINTS, on_epoch=on_epoch)
+    with following() as follower:
+        fitted = fit_model(
+            dataset,
+            config,
+            start=start,
+            checkpoints=out / CHECKPOINTS,
+            on_epoch=follower.epoch,
+            on_stride=follower.stride,
+        )
     run = Run.from_fitted(dataset, config, fitted)
     finish_run(out, run)
     return run

@@ -89,11 +89,16 @@ class BatchSampler:
         """Batches an epoch."""
         return -(-self.num_pairs // self.batch_size)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, the same on every call."""
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, the same on every call.
+
+        Args:
+            epoch: its number.
+            first: how many batches to leave out at the beginning.
+        """
         device, generator = self.seen.device, generator_for(self.seed, epoch)
         order = torch.randperm(self.num_pairs, generator=generator, dtype=torch.int32).to(device)
-        for step, rows in enumerate(order.split(self.batch_size)):
+        for step, rows in enumerate(order[first * self.batch_size :].split(self.batch_size), start=first):
             yield self._batch(rows.long(), generator_for(self.seed, epoch, step, device=device))
 
     def _batch(self, rows: Tensor, generator: torch.Generator) -> Batch:

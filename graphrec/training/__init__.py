@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphrec.training.checkpoint import write_tensors
 from graphrec.training.extending import extend_model
 from graphrec.training.fitting import (
     TRAIN_PARTS,
@@ -13,7 +14,7 @@ from graphrec.training.fitting import (
 )
 from graphrec.training.inference import infer_vectors, settle_vectors
 from graphrec.training.stacking import FusionReport, fit_fusion
-from graphrec.training.trainer import Epoch, Trainer
+from graphrec.training.trainer import Epoch, Stride, Trainer
 from graphrec.training.warm import Start
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Fitted",
     "FusionReport",
     "Start",
+    "Stride",
     "Trainer",
     "checked_device",
     "extend_model",
@@ -31,4 +33,5 @@ __all__ = [
     "infer_vectors",
     "part_csr",
     "settle_vectors",
+    "write_tensors",
 ]

@@ -24,12 +24,27 @@ def save_checkpoint(path: Path, tensors: dict[str, State], record: dict[str, Any
         path: the file.
         tensors: by group, then name.
         record: JSON-able.
+
+    Raises:
+        OSError: the file cannot be written; the one before stays.
     """
     flat = {
         f"{group}/{name}": tensor.contiguous() for group, state in tensors.items() for name, tensor in state.items()
     }
+    write_tensors(path, flat, {"record": json.dumps(record)})
+
+
+def write_tensors(path: Path, tensors: State, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, atomically.
+
+    Raises:
+        OSError: it cannot be written; what was there stays.
+    """
     with atomic_path(path) as temporary:
-        save_file(flat, temporary, metadata={"record": json.dumps(record)})
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(f"{path}: {error}") from None
 
 
 def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, State], dict[str, Any]]:

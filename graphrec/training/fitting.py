@@ -22,7 +22,7 @@ from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.inference import settle_vectors
 from graphrec.training.stacking import FusionReport, fit_fusion, keep_rows
-from graphrec.training.trainer import Epoch, Progress, Trainer
+from graphrec.training.trainer import Epoch, Progress, Stride, Trainer
 from graphrec.training.warm import Start, take_over
 
 MAX_JUDGES = 30_000  # ranking everybody in a large data set would take longer than training
@@ -55,6 +55,7 @@ def fit_model(
     start: Start | None = None,
     checkpoints: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_stride: Callable[[Stride], None] = lambda stride: None,
 ) -> Fitted:
     """Train a model as configured.
 
@@ -66,8 +67,9 @@ def fit_model(
         dataset: its test rows are not read.
         config: what to train, and how.
         start: an earlier model whose vectors training starts from.
-        checkpoints: a folder for the state after each epoch; training goes on from what it holds.
+        checkpoints: a folder for the state after each epoch and every ten minutes; training goes on from what it holds.
         on_epoch: called after each epoch.
+        on_stride: called every few seconds within an epoch.
 
     Raises:
         TrainingError: nothing to learn from, or the loss is no longer finite.
@@ -76,7 +78,7 @@ def fit_model(
     device = checked_device(config.device)
     if start is not None:
         start.check(config.models)
-    phases = _Phases(dataset, config, device, start, checkpoints, on_epoch)
+    phases = _Phases(dataset, config, device, start, checkpoints, on_epoch, on_stride)
     if config.refit and config.training.patience == 0 and config.model != Fused.name:
         budget = {config.model: config.training.epochs}
         return Fitted(phases.fit("refit", TRAIN_PARTS, budget), phases.frame(), {}, budget, None)
@@ -105,6 +107,7 @@ class _Phases:
     start: Start | None
     checkpoints: Path | None
     on_epoch: Callable[[Epoch], None]
+    on_stride: Callable[[Stride], None]
     history: list[Epoch] = dataclasses.field(default_factory=list)
     progress: dict[str, Progress] = dataclasses.field(default_factory=dict)
 
@@ -136,6 +139,7 @@ class _Phases:
             select=select if epochs is None and select.num_edges else None,
             checkpoint=self.checkpoints / f"{name}.{phase}.safetensors" if self.checkpoints else None,
             on_epoch=self.on_epoch,
+            on_stride=self.on_stride,
         )
         if self.start is not None:
             take_over(view, name, self.dataset, self.start)

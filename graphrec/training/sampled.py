@@ -21,7 +21,7 @@ from torch.nn.functional import embedding
 from graphrec.errors import UsageError
 from graphrec.graph import Block
 from graphrec.models import EmbeddingModel
-from graphrec.sampling import Batch, BatchSampler, NeighborSampler, blocks_of
+from graphrec.sampling import Batch, NeighborSampler, blocks_of
 from graphrec.training.checkpoint import State, optimizer_state, restore_optimizer
 from graphrec.training.rows import RowOptimizer
 from graphrec.training.step import Step
@@ -83,8 +83,8 @@ class SampledStep(Step):
         self.rows = rows
         self.sampler = sampler
 
-    def epoch(self, batches: BatchSampler, epoch: int) -> Iterator[Prepared]:
-        return ahead(self.prepare, batches.epoch(epoch))
+    def prepared(self, batches: Iterator[Batch]) -> Iterator[Prepared]:
+        return ahead(self.prepare, batches)
 
     def prepare(self, batch: Batch) -> Prepared:
         """Draw the sample of a batch; every draw follows from the batch's generator."""

@@ -25,9 +25,9 @@ class Step(ABC):
 
     model: EmbeddingModel
 
-    @abstractmethod
-    def epoch(self, batches: BatchSampler, epoch: int) -> Iterator[Any]:
+    def prepared(self, batches: Iterator[Batch]) -> Iterator[Any]:
         """What to call the step with, batch by batch."""
+        return batches
 
     @abstractmethod
     def __call__(self, batch: Any) -> Tensor:
@@ -53,9 +53,6 @@ class WholeStep(Step):
     def __init__(self, model: EmbeddingModel, optimizer: torch.optim.Optimizer) -> None:
         self.model = model
         self.optimizer = optimizer
-
-    def epoch(self, batches: BatchSampler, epoch: int) -> Iterator[Batch]:
-        return batches.epoch(epoch)
 
     def __call__(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)

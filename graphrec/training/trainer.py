@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from graphrec.training.inference import settle_vectors
 from graphrec.training.steps import make_batches, make_step
 
 METRIC = "recall@20"
+TELL_SECONDS = 5  # between reports within an epoch
+SAVE_SECONDS = 600  # between checkpoints within an epoch
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,43 @@ class Epoch:
     pairs_per_second: float
 
 
+@dataclass(frozen=True)
+class Stride:
+    """How far an epoch is.
+
+    Args:
+        model: name of the model; phase: ``select`` or ``refit``.
+        epoch, epochs: from 1, and at most.
+        step, steps: batches done, and in the epoch.
+        loss: mean over the batches done.
+        seconds: since the first of them that this process has done; begun: how many were done before.
+    """
+
+    model: str
+    phase: str
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    begun: int
+
+
 @dataclass
 class Progress:
-    """What a resumed run must know besides tensors."""
+    """What a resumed run must know besides weights and optimiser.
+
+    Args:
+        history: of the epochs that are finished.
+        best_epoch, best_metric: of the best weights so far.
+        losses: of the batches of the epoch that was begun, float64 [steps].
+    """
 
     history: list[Epoch]
     best_epoch: int = 0
     best_metric: float = -1.0
+    losses: list[float] = field(default_factory=list)
 
     @property
     def evaluations_since_best(self) -> int:
@@ -72,8 +104,9 @@ class Trainer:
         seed: of every draw.
         phase: ``select`` or ``refit``, for the history.
         select: held-out pairs, CSR [U, I], for early stopping and the best weights; None trains for all epochs.
-        checkpoint: a file to write after every epoch, and to go on from where it exists.
+        checkpoint: a file to write after every epoch and every ten minutes, and to go on from where it exists.
         on_epoch: called with each finished epoch.
+        on_stride: called every few seconds within an epoch.
     """
 
     def __init__(
@@ -86,6 +119,7 @@ class Trainer:
         select: CSR | None = None,
         checkpoint: Path | None = None,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+        on_stride: Callable[[Stride], None] = lambda stride: None,
     ) -> None:
         self.model = model
         self.config = config
@@ -93,6 +127,7 @@ class Trainer:
         self.select = select
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
+        self.on_stride = on_stride
         model.reset(generator_for(seed, device=model.graph.device))
         self.batches = make_batches(model, config, seed)
         self.step = make_step(model, config, self.batches)
@@ -122,15 +157,17 @@ class Trainer:
         return stopped or len(self.progress.history) >= self.config.epochs
 
     def _one_epoch(self) -> None:
-        epoch = len(self.progress.history) + 1
+        epoch, begun = len(self.progress.history) + 1, len(self.progress.losses)
         start = time.perf_counter()
         loss = self._train(epoch)
         trained = time.perf_counter() - start
+        pairs = self.batches.num_pairs * (1 - begun / len(self.batches))
         metric = self._judge(epoch)
         if self._is_best(metric):
             self.progress.best_epoch = epoch
             self.progress.best_metric = -1.0 if metric is None else metric
             self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.progress.losses = []
         self.progress.history.append(
             Epoch(
                 model=self.model.name,
@@ -140,21 +177,38 @@ class Trainer:
                 loss=loss,
                 metric=metric,
                 seconds=time.perf_counter() - start,
-                pairs_per_second=self.batches.num_pairs / trained,
+                pairs_per_second=pairs / trained,
             )
         )
 
     def _train(self, epoch: int) -> float:
-        """One pass over the pairs; returns the mean loss."""
+        """One pass over the pairs, or the rest of one that was begun; returns the mean loss."""
         self.model.train()
-        device = self.model.graph.device
+        device, begun = self.model.graph.device, len(self.progress.losses)
         losses = torch.zeros(len(self.batches), dtype=torch.float64, device=device)
-        for step, batch in enumerate(self.step.epoch(self.batches, epoch)):
+        losses[:begun] = torch.tensor(self.progress.losses, dtype=torch.float64)
+        self._told = self._saved = self._started = time.perf_counter()
+        batches = self.step.prepared(self.batches.epoch(epoch, begun))
+        for step, batch in enumerate(batches, start=begun):
             loss = losses[step] = self.step(batch)
             if device.type == "cpu" and not loss.isfinite():  # elsewhere a look would wait for the device
                 break
+            self._after_step(epoch, losses[: step + 1], begun)
         self._check_finite(losses, epoch)
         return float(losses.mean())
+
+    def _after_step(self, epoch: int, losses: Tensor, begun: int) -> None:
+        """Say how far the epoch is and write a checkpoint, where the time for it has come."""
+        now = time.perf_counter()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            steps = (len(losses), len(self.batches), float(losses.mean()), now - self._started, begun)
+            self.on_stride(Stride(self.model.name, self.phase, epoch, self.config.epochs, *steps))
+        if self.checkpoint is not None and now - self._saved >= SAVE_SECONDS:
+            self._saved = now
+            self._check_finite(losses, epoch)
+            self.progress.losses = losses.tolist()
+            self._save(self.checkpoint)
 
     def _check_finite(self, losses: Tensor, epoch: int) -> None:
         """Stop where a loss is none; nothing of this epoch has been kept yet."""
@@ -194,6 +248,7 @@ class Trainer:
             "history": [asdict(row) for row in self.progress.history],
             "best_epoch": self.progress.best_epoch,
             "best_metric": self.progress.best_metric,
+            "losses": self.progress.losses,
             "graph": self.graph_digest,
         }
         save_checkpoint(path, tensors, record)
@@ -205,8 +260,8 @@ class Trainer:
         try:
             self.model.load_state_dict(tensors["model"])
             self.step.restore(tensors["optimizer"])
-            self.best = tensors["best"]
+            self.best = tensors.get("best", {})
             history = [Epoch(**row) for row in record["history"]]
-            self.progress = Progress(history, record["best_epoch"], record["best_metric"])
+            self.progress = Progress(history, record["best_epoch"], record["best_metric"], record["losses"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise RunError(f"{path} belongs to another model: {error}", "remove it to train from the start") from None

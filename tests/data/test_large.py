@@ -169,6 +169,30 @@ def test_an_interrupted_build_goes_on(
     assert ("sort" in heard.steps) == (step != "split")
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("after", [10, 40, 79])
+def test_a_large_part_is_kept_piece_by_piece(
+    tmp_path: Path, table: pa.Table, kind: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_ingest, "QUIET", 0.0)
+    monkeypatch.setattr(large_rows, "ROWS", 7)
+    monkeypatch.setattr(large_rows, "COMMIT_ROWS", 10)
+    monkeypatch.setattr(large_parts, "TEXT_BYTES", 100)
+    parts = write_parts(tmp_path / "parts", table, kind, [80])
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(parts, tmp_path / "graph", listener=Heard("read", after))
+    heard = Heard()
+    same(read_dataset(table), build_dataset(parts, tmp_path / "graph", listener=heard))
+    assert heard.notes[0].startswith("going on with the interrupted build")
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(parts, tmp_path / "other", listener=Heard("read", 40))
+    shutil.rmtree(parts)  # a part that was begun and is another file now is not mixed with what was read
+    write_parts(parts, table.slice(5), kind, [75])
+    heard = Heard()
+    same(read_dataset(table.slice(5)), build_dataset(parts, tmp_path / "other", listener=heard))
+    assert "starting anew" in heard.notes[0]
+
+
 def test_a_killed_build_goes_on(tmp_path: Path, table: pa.Table) -> None:
     parts = write_parts(tmp_path / "parts", table, "csv", [30, 50])
     program = (

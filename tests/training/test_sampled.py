@@ -105,7 +105,7 @@ def test_a_step_changes_the_sample_s_rows_alone() -> None:
     model = world_model("lightgcn").train()
     trainer = Trainer(model, CONFIG.model_copy(update={"batch_size": 2, "pool": 1}), seed=1)
     before = model.table.detach().clone()
-    prepared = next(trainer.step.epoch(trainer.batches, 1))
+    prepared = next(trainer.step.prepared(trainer.batches.epoch(1)))
     trainer.step(prepared)
     changed = (model.table != before).any(dim=1).nonzero()[:, 0]
     assert 0 < len(changed) <= len(prepared.nodes) < model.graph.num_nodes
@@ -115,7 +115,7 @@ def test_a_step_changes_the_sample_s_rows_alone() -> None:
 def test_no_pair_to_predict_is_an_edge_of_its_sample() -> None:
     model = world_model("gat")
     trainer = Trainer(model, CONFIG.model_copy(update={"fanout": (ALL, ALL)}), seed=1)
-    for prepared in trainer.step.epoch(trainer.batches, 1):
+    for prepared in trainer.step.prepared(trainer.batches.epoch(1)):
         positive = prepared.batch.positive + model.graph.num_users
         pairs = set(zip(prepared.batch.user.tolist(), positive.tolist(), strict=True))
         for block in prepared.blocks:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from graphrec.config import TrainingConfig
 from graphrec.data import Part
 from graphrec.errors import RunError, TrainingError
 from graphrec.graph import build_graph
 from graphrec.models import GAT, EmbeddingModel, GATSettings
-from graphrec.training import Epoch, Trainer, part_csr
+from graphrec.training import Epoch, Stride, Trainer, part_csr
+from graphrec.training import checkpoint as checkpoint_module
+from graphrec.training import trainer as trainer_module
 from tests.worlds import small_world
 
 WORLD = small_world()
@@ -57,6 +60,52 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         Trainer(stopped, CONFIG, seed=1, select=SELECT, checkpoint=path, on_epoch=stop).run()
     progress = Trainer(resumed, CONFIG, seed=1, select=SELECT, checkpoint=path).run()
     assert [row.epoch for row in progress.history] == [1, 2, 3, 4, 5, 6]
+    assert same(whole, resumed)
+
+
+@pytest.mark.parametrize("sampling", ["full", "neighbor"])
+def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str
+) -> None:
+    config = CONFIG.model_copy(update={"epochs": 3, "sampling": sampling, "batch_size": 32})
+    whole, stopped, resumed = gat(), gat(), gat()
+    expected = Trainer(whole, config, seed=1, select=SELECT).run()
+    monkeypatch.setattr(trainer_module, "TELL_SECONDS", 0)
+    monkeypatch.setattr(trainer_module, "SAVE_SECONDS", 0)
+
+    def stop(stride: Stride) -> None:
+        if (stride.epoch, stride.step) == (2, 5):
+            raise KeyboardInterrupt
+
+    path, begun = tmp_path / "gat.safetensors", []
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(stopped, config, seed=1, select=SELECT, checkpoint=path, on_stride=stop).run()
+    trainer = Trainer(
+        resumed, config, seed=1, select=SELECT, checkpoint=path, on_stride=lambda s: begun.append(s.begun)
+    )
+    progress = trainer.run()
+    assert begun[0] == 4 and begun[-1] == 0  # the last checkpoint stands behind the fourth step
+    assert [row.loss for row in progress.history] == [row.loss for row in expected.history]
+    assert same(whole, resumed)
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gat.safetensors"
+    whole, resumed = gat(), gat()
+    Trainer(whole, CONFIG, seed=1).run()
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    def fill(row: Epoch) -> None:
+        if row.epoch == 2:
+            monkeypatch.setattr(checkpoint_module, "save_file", full)
+
+    with pytest.raises(OSError, match="No space left on device"):
+        Trainer(gat(), CONFIG, seed=1, checkpoint=path, on_epoch=fill).run()
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["gat.safetensors"]
+    Trainer(resumed, CONFIG, seed=1, checkpoint=path).run()
     assert same(whole, resumed)
 
 

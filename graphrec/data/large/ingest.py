@@ -21,7 +21,7 @@ from graphrec.data.large.choice import default_limit
 from graphrec.data.large.estimate import duckdb_share, estimate
 from graphrec.data.large.listener import Listener, Progress
 from graphrec.data.large.parts import TablePart, find_parts
-from graphrec.data.large.rows import Told, create_rows, load_part, sort_rows, split_rows, value_columns
+from graphrec.data.large.rows import Told, begun, create_rows, load_part, sort_rows, split_rows, value_columns
 from graphrec.data.large.store import WORK, Store, explained, threads
 from graphrec.data.reader import Reader
 from graphrec.data.request import Request
@@ -89,7 +89,7 @@ class _Build:
 
     def run(self, expected: int) -> None:
         """All steps that are not finished yet."""
-        if any(facts["file"] != part.file.identity for part, facts in self._read_parts()):
+        if self._has_changed():
             self.store.restart(_key(self.request, self.parts))
         self._say_where()
         self._read(expected)
@@ -144,6 +144,12 @@ class _Build:
         found = ((part, self.store.steps.get(f"read {number}")) for number, part in enumerate(self.parts))
         return [(part, facts) for part, facts in found if facts is not None]
 
+    def _has_changed(self) -> bool:
+        """Whether a part is not the file of which rows are in the store."""
+        names = [(part, name) for n, part in enumerate(self.parts) for name in (f"read {n}", begun(f"read {n}"))]
+        found = [(part, self.store.steps[name]) for part, name in names if name in self.store.steps]
+        return any(facts["file"] != part.file.identity for part, facts in found)
+
     def _say_where(self) -> None:
         if self.store.found == "same":
             done = [
@@ -162,7 +168,7 @@ class _Build:
                 step = f"read {number}"
                 if step not in self.store.steps:
                     with self.store.transaction():
-                        facts = load_part(self.store, part, self.request, self.values, place, told)
+                        facts = load_part(self.store, part, self.request, self.values, place, told, step)
                         self.store.record(step, facts | {"file": part.file.identity})
                 else:
                     told(self.store.steps[step]["read"])

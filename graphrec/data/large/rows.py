@@ -21,6 +21,7 @@ from graphrec.data.storage import BLOCK, ColumnWriter, forget, open_column
 
 VALUES = {"timestamp": ("BIGINT", -1), "rating": ("FLOAT", np.nan), "weight": ("FLOAT", np.nan)}  # type, absent
 ROWS = 1 << 18  # of a Parquet file, looked at together
+COMMIT_ROWS = 1 << 22  # of a part, after which they are kept
 
 Told = Callable[[int], None]  # is told how many more rows are done
 
@@ -49,28 +50,44 @@ def needs_place(values: list[str]) -> bool:
 
 
 def load_part(
-    store: Store, part: TablePart, request: Request, values: list[str], place: int, told: Told
+    store: Store, part: TablePart, request: Request, values: list[str], place: int, told: Told, step: str
 ) -> dict[str, Any]:
-    """Read one part into the store.
+    """Read one part into the store, inside a transaction.
+
+    DuckDB holds in memory what is not committed, whatever its limit. So a large part is committed by and by, with a note
+    of how many of its blocks are there; those are read again after an interruption, and not added again.
 
     Args:
         place: of its first row among all rows.
+        step: under whose name the note is kept.
 
     Returns:
         What was counted: rows read, skipped, kept, rated below the least rating, and the highest rating.
     """
-    tally, kept, below, highest = Tally(), 0, 0, -np.inf
-    for block in read_part(part, request, ROWS, tally):
+    tally, kept, below, highest, added = Tally(), 0, 0, -np.inf, 0
+    there = store.steps.get(begun(step), {"blocks": 0})["blocks"]
+    for number, block in enumerate(read_part(part, request, ROWS, tally), start=1):
         rows = _table(block, part, values, place + kept + below)
         if request.min_rating is not None and len(rows):
             rating = rows["rating"].to_numpy()
             highest = np.fmax(highest, np.fmax.reduce(rating))
             rows = rows.filter(pa.array(rating >= request.min_rating))
             below += len(rating) - len(rows)
-        store.insert("rows", rows)
         kept += len(rows)
+        if number > there:
+            store.insert("rows", rows)
+            added += len(rows)
+        if added >= COMMIT_ROWS:
+            store.record(begun(step), {"blocks": number, "file": part.file.identity})
+            store.keep()
+            added = 0
         told(len(block.ids["user_id"]))
     return asdict(tally) | {"kept": kept, "below": below, "highest": float(highest)}
+
+
+def begun(step: str) -> str:
+    """The name of the note on how far a step is."""
+    return f"{step}, begun"
 
 
 def _table(block: Block, part: TablePart, values: list[str], place: int) -> pa.Table:

@@ -58,7 +58,8 @@ class Store:
         self._start(key)
 
     def record(self, step: str, facts: dict[str, Any]) -> None:
-        """Note that a step is finished, and what it found."""
+        """Note that a step is finished, or how far it is, and what it found; the last note of a name counts."""
+        self.connection.execute("DELETE FROM steps WHERE name = ?", [step])
         self.connection.execute("INSERT INTO steps VALUES (?, ?)", [step, json.dumps(facts)])
         self.steps[step] = facts
 
@@ -73,6 +74,11 @@ class Store:
             with suppress(duckdb.Error):  # where the disk is full, say, there is nothing left to roll back
                 self.connection.rollback()
             raise
+
+    def keep(self) -> None:
+        """Keep what has happened in the transaction so far, and go on with another."""
+        self.connection.commit()
+        self.connection.begin()
 
     def insert(self, table: str, block: pa.Table) -> None:
         """Add rows; the columns go by their names."""
