@@ -54,8 +54,8 @@ def load_part(
 ) -> dict[str, Any]:
     """Read one part into the store, inside a transaction.
 
-    DuckDB holds in memory what is not committed, whatever its limit. So a large part is committed by and by, with a note
-    of how many of its blocks are there; those are read again after an interruption, and not added again.
+    DuckDB holds in memory what is not committed, whatever its limit. So a large part is committed by and by, with a
+    note of how many of its blocks are there; those are read again after an interruption, and not added again.
 
     Args:
         place: of its first row among all rows.
