@@ -151,7 +151,7 @@ def plot(rows: Sequence[Row], file: Path) -> None:
 
 def _draw(axes: Axes, series: dict[str, list[Row]], name: str, unit: int, label: str) -> None:
     """One figure of all stages."""
-    from matplotlib.ticker import StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     from graphrec.report.plots import COLORS, LINES
 
@@ -162,5 +162,7 @@ def _draw(axes: Axes, series: dict[str, list[Row]], name: str, unit: int, label:
         filled = ["white" if name == "seconds" and row["extrapolated"] else color for row in own]
         axes.scatter(edges, figures, s=26, edgecolors=color, facecolors=filled, zorder=3)
     axes.set(xscale="log", yscale="log", xlabel="interactions", ylabel=label)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -18,6 +21,30 @@ class Interrupted(GraphrecError):
 
     code = "interrupted"
     exit_status = INTERRUPTED
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], None]]:
+    """Yield a check that raises once Ctrl-C was pressed.
+
+    Ctrl-C raises at once too. But where that happens inside code that lets no exception out (a destructor, a compiler's
+    clean-up), it is lost; the next check makes up for it.
+    """
+    heard: list[int] = []
+
+    def hear(number: int, frame: object) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Guarded(TyperCommand):

@@ -10,13 +10,14 @@ import typer
 
 from graphrec.cli import options as o
 from graphrec.cli.console import flat, say, say_next, shown
-from graphrec.cli.errors import Interrupted
+from graphrec.cli.errors import Interrupted, interruptible
 from graphrec.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from graphrec.config import RunConfig
     from graphrec.data import Dataset
     from graphrec.runs import Run
+    from graphrec.training import Epoch, Stride
 
 OWN = ("graph", "out", "config", "resume")  # parameters of the command; all others are options of the configuration
 
@@ -186,15 +187,18 @@ def _trained(out: Path, dataset: Dataset, config: RunConfig) -> Run:
     from graphrec.training import fit_model
 
     start = start_of(config)
-    with following() as follower:
-        fitted = fit_model(
-            dataset,
-            config,
-            start=start,
-            checkpoints=out / CHECKPOINTS,
-            on_epoch=follower.epoch,
-            on_stride=follower.stride,
-        )
+    with following() as follower, interruptible() as check:
+
+        def on_epoch(epoch: Epoch) -> None:
+            follower.epoch(epoch)
+            check()
+
+        def on_stride(stride: Stride) -> None:
+            follower.stride(stride)
+            check()
+
+        told: Any = {"on_epoch": on_epoch, "on_stride": on_stride}
+        fitted = fit_model(dataset, config, start=start, checkpoints=out / CHECKPOINTS, **told)
     run = Run.from_fitted(dataset, config, fitted)
     finish_run(out, run)
     return run

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from graphrec.cli.errors import interruptible
 from tests.cli.calling import Call
 
-COMMANDS = ("demo", "doctor", "check", "build", "train", "evaluate", "recommend", "similar", "explain", "bench")
+COMMANDS = [
+    "demo",
+    "doctor",
+    "check",
+    "build",
+    "train",
+    "evaluate",
+    "recommend",
+    "similar",
+    "explain",
+    "extend",
+    "export",
+    "bench",
+]
 
 
 def test_help_lists_the_commands_and_each_explains_itself(call: Call) -> None:
@@ -101,3 +117,15 @@ def test_bench(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphrec.bench.run_bench", lambda graph: rows)
     assert call("bench", "--json").json == rows
     assert "spmm" in call("bench").out
+
+
+def test_ctrl_c_that_was_swallowed_is_made_up_for() -> None:
+    """Destructors let no exception out; the next check raises all the same."""
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible() as check:
+        check()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert signal.getsignal(signal.SIGINT) is before

@@ -8,7 +8,7 @@ import torch
 
 from graphrec.data import Part
 from graphrec.errors import DataError
-from graphrec.graph import DeferredGraph, HeteroGraph, build, build_graph, defer_graph, rows_csr
+from graphrec.graph import DeferredGraph, HeteroGraph, build_graph, defer_graph, rows_csr
 from graphrec.sparse import CSR
 from tests.worlds import hand_graph, small_world
 
@@ -56,9 +56,7 @@ def test_without_rows_of_its_own_what_was_seen_comes_from_the_graph() -> None:
     assert same(graph.seen, built.seen)
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 10**6])
-def test_rows_are_counted_in_blocks(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "_ROWS_AT_ONCE", at_once)
+def test_rows_are_counted() -> None:
     for parts in ((Part.FIT,), (Part.FIT, Part.SELECT, Part.BLEND), (Part.TEST,), ()):
         user, item = WORLD.interactions.select(*parts)
         expected = CSR.from_pairs(user, item, WORLD.num_users, WORLD.num_items)

@@ -64,3 +64,22 @@ def test_bfloat16_keeps_small_changes_on_average() -> None:
     expected = 1 - 1e-4 * sum(count**-0.5 for count in range(1, 5))
     assert table.float().mean().item() == pytest.approx(expected, abs=2e-5)
     assert len(table.unique()) > 1
+
+
+@pytest.mark.parametrize(
+    ("storage", "name", "expected"),
+    [
+        (torch.float32, "adam", 12 * 32),
+        (torch.float32, "adagrad", 4 * 32 + 4),
+        (torch.bfloat16, "adam", 10 * 32),
+        (torch.bfloat16, "adagrad", 2 * 32 + 4),
+    ],
+)
+def test_bytes_a_node_are_those_of_the_page(storage: torch.dtype, name: str, expected: int) -> None:
+    """4 W or 2 W for the vectors, 8 W or 4 for the optimiser; docs/models.md says so."""
+    table = torch.zeros(100, 32, dtype=storage)
+    rows = ROW_OPTIMIZERS[name](table, 0.1, seed=0)
+    rows.step(torch.arange(10), torch.ones(10, 32))
+    state = [tensor for tensor in rows.state().values() if tensor.dim()]
+    held = table.nbytes + sum(tensor.nbytes for tensor in state)
+    assert held == 100 * expected
