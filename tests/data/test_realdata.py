@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graphrec.data import Dataset, Part, read_dataset
+from graphrec.data import Dataset, Part, build_dataset, read_dataset
 
 pytestmark = pytest.mark.realdata
 
@@ -85,3 +85,12 @@ def test_movielens() -> None:
     titled = read_dataset(source / "ratings.csv", items=source / "movies.csv", columns=renamed)
     movies = pd.read_csv(source / "movies.csv", dtype=str).set_index("movieId")["title"]
     assert titled.item_title(int(titled.items.index(["11"])[0])) == movies["11"] == "American President, The (1995)"
+
+
+def test_ratings_past_memory_are_those_read_in_memory(tmp_path: Path) -> None:
+    ratings, items = (folder("ml-latest-small") / f"{name}.csv" for name in ("ratings", "movies"))
+    columns = {"user_id": "userId", "item_id": "movieId"}
+    options = {"items": items, "columns": columns, "split": "time", "seed": 1}
+    small = read_dataset(ratings, **options)
+    large = build_dataset(ratings, tmp_path / "graph", memory="2GB", **options)
+    assert small.fingerprint() == large.fingerprint()
