@@ -8,7 +8,8 @@ from typing import Any
 
 from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
-from graphrec.models.base import EmbeddingModel, EmbeddingSettings, Model
+from graphrec.models.base import Model
+from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
 from graphrec.models.gat import GAT, GATSettings
 from graphrec.models.item_knn import ItemKNN

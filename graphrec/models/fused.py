@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
-from graphrec.models.base import EmbeddingModel, Model, check_setting
+from graphrec.models.base import Model, check_setting
 from graphrec.models.calibration import product_moments, rows_of, score_moments, standardize_, vector_moments
+from graphrec.models.embedding import EmbeddingModel
 from graphrec.sparse import CSR
 
 CONTEXTS = ("bias", "user_degree", "item_degree", "spread", "score")

@@ -13,7 +13,8 @@ from torch.nn.functional import embedding
 
 from graphrec.graph import Block, HeteroGraph
 from graphrec.layers import GATLayer, merge_groups
-from graphrec.models.base import EmbeddingModel, EmbeddingSettings, check_setting
+from graphrec.models.base import check_setting
+from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.lightgcn import normalized_history
 from graphrec.sampling import Batch
 from graphrec.sparse import CSR, edge_attention, segment_sum, spmm

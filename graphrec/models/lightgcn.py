@@ -11,7 +11,8 @@ from torch import Tensor
 
 from graphrec.graph import Block, HeteroGraph
 from graphrec.layers import layer_sum, propagate_mean, propagate_mean_to
-from graphrec.models.base import TYPES, EmbeddingModel, EmbeddingSettings, check_setting
+from graphrec.models.base import check_setting
+from graphrec.models.embedding import TYPES, EmbeddingModel, EmbeddingSettings
 from graphrec.sparse import CSR, scale_edges, spmm, symmetric_normalize
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphrec.sparse.csr import CSR, scale_edges, symmetric_normalize
+from graphrec.sparse.csr import CSR
 from graphrec.sparse.ops import (
     attend,
     available_backends,
@@ -12,6 +12,7 @@ from graphrec.sparse.ops import (
     set_backend,
     spmm,
 )
+from graphrec.sparse.scaling import scale_edges, symmetric_normalize
 
 __all__ = [
     "CSR",

@@ -1,0 +1,253 @@
+"""Models trained by gradient: a table of vectors, one a node, propagated over the graph.
+
+B users or items in a block, I items, U users, N nodes, W width, K layers.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, normalize
+
+from graphrec.errors import UsageError
+from graphrec.graph import Block, HeteroGraph
+from graphrec.losses import bpr_loss, l2_penalty, pool_bpr_loss, pool_softmax_loss, softmax_loss
+from graphrec.models.base import Model, check_setting
+from graphrec.sampling import Batch, used_in_batch
+from graphrec.sparse import CSR
+
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """What every model with a vector a node shares.
+
+    Args:
+        width: of a node's vector, W ≥ 1.
+        layers: of propagation, K ≥ 1.
+        loss: ``bpr``, or ``softmax`` (in-batch sampled softmax on cosines).
+        temperature: τ > 0 of the softmax loss.
+        l2: weight ≥ 0 of the squared layer-0 vectors of a batch.
+        storage: ``float32``, or ``bfloat16`` to keep the layer-0 vectors in half the bytes where neighbours are
+            sampled; what is computed from them is float32 either way.
+    """
+
+    width: int = 64
+    layers: int = 3
+    loss: str = "bpr"
+    temperature: float = 0.15
+    l2: float = 3e-3
+    storage: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_setting("width", self.width, self.width >= 1, ">= 1")
+        check_setting("layers", self.layers, self.layers >= 1, ">= 1")
+        check_setting("loss", self.loss, self.loss in ("softmax", "bpr"), "softmax or bpr")
+        check_setting("temperature", self.temperature, self.temperature > 0, "> 0")
+        check_setting("l2", self.l2, self.l2 >= 0, ">= 0")
+        check_setting("storage", self.storage, self.storage in TYPES, " or ".join(TYPES))
+
+
+class EmbeddingModel(Model):
+    """A model trained by gradient: a table of layer-0 vectors, propagated; the score is an inner product.
+
+    What scoring needs is computed once between ``eval()`` and the next ``train()`` and kept.
+
+    Attributes:
+        table: layer-0 vectors of all nodes of ``graph``, float32 or as ``storage`` says, [N, W].
+    """
+
+    Settings: ClassVar[type] = EmbeddingSettings
+
+    def __init__(self, graph: HeteroGraph, settings: Any) -> None:
+        super().__init__(graph, settings)
+        self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width, dtype=TYPES[settings.storage]))
+        self._kept: dict[str, Any] = {}
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw the layer-0 vectors from N(0, 0.1²), as LightGCN's code does."""
+        nn.init.normal_(self.table, std=0.1, generator=generator)
+
+    def take_shared(self, other: Self) -> None:
+        """Take over the parameters that belong to no node from the same model on another graph."""
+
+    @property
+    def first(self) -> Tensor:
+        """Layer-0 vectors of all nodes, float32 [N, W]."""
+        return self.table.float()
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """The optimiser's parameter groups."""
+        return [{"params": list(self.parameters()), "lr": learning_rate}]
+
+    @abstractmethod
+    def propagate(self, generator: torch.Generator | None = None) -> Tensor:
+        """Final vectors of all nodes, float32 [N, W]; with a generator, under the model's dropout."""
+
+    def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Final and layer-0 vectors of some nodes, for a training step; override it where these alone cost less.
+
+        Args:
+            rows: int64 [n], distinct nodes.
+            generator: as in ``propagate``.
+
+        Returns:
+            Both float32 [n, W].
+        """
+        return embedding(rows, self.propagate(generator)), embedding(rows, self.first)
+
+    @abstractmethod
+    def fold_in_vectors(self, history: CSR) -> Tensor:
+        """Vectors of people the model has never met, float32 [B, W], from the frozen vectors of the items they used."""
+
+    @abstractmethod
+    def edge_weights(self, edges: Tensor) -> Tensor:
+        """How strongly each of the graph's edges sends, layer by layer.
+
+        Args:
+            edges: int64 [n], edge numbers of ``graph.adjacency``.
+
+        Returns:
+            float32 [K, n], averaged over heads; 0 for an edge that the model does not use.
+        """
+
+    def receive(
+        self, layer: int, block: Block, sender: Tensor, receiver: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """What a block's receivers get in one layer. It makes a model fit for graphs larger than memory.
+
+        Args:
+            layer: from 1 to K.
+            block: edges of the model's graph, all or drawn ones.
+            sender: vectors of layer − 1 of the block's senders, float32 [m, W].
+            receiver: the same of its receivers, float32 [n, W].
+            generator: as in ``propagate``.
+
+        Returns:
+            Vectors of this layer, float32 [n, W]; with all edges what ``propagate`` has there, with drawn ones an
+            estimate of it.
+
+        Raises:
+            UsageError: the model runs on the whole graph alone.
+        """
+        raise UsageError(f"model {self.name} runs on the whole graph alone", "leave out --sampling neighbor")
+
+    def propagate_sample(
+        self, blocks: Sequence[Block], first: Tensor, num_seeds: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Final vectors of the seeds of a sample: the mean over layers 0..K, each layer on one block.
+
+        A node that has edges in the graph and none of them in a block keeps its own vector in that layer.
+
+        Args:
+            blocks: the K blocks of a sample, the one of layer 1 first; each's senders begin with its receivers, and
+                these with the seeds.
+            first: layer-0 vectors of the first block's senders, float32 [m, W].
+            num_seeds: how many of them are seeds, S.
+            generator: as in ``propagate``.
+
+        Returns:
+            float32 [S, W].
+        """
+        vectors, total = first, first[:num_seeds]
+        for layer, block in enumerate(blocks, start=1):
+            receiver = vectors[: block.csr.num_rows]
+            received = self.receive(layer, block, vectors, receiver, generator)
+            vectors = torch.where(block.left_alone()[:, None], receiver, received)
+            total = total + vectors[:num_seeds]
+        return total / (self.settings.layers + 1)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The training loss of one batch, a scalar with gradient."""
+        return self.batch_loss(batch, *self._vectors_of(self.batch_nodes(batch), batch.generator))
+
+    def batch_nodes(self, batch: Batch) -> Tensor:
+        """The nodes whose vectors a batch's loss needs, in the order that ``batch_loss`` takes them, int64 [n]."""
+        parts = [batch.user, batch.positive + self.graph.num_users]
+        if self.settings.loss == "bpr" or batch.pooled:
+            parts.append(batch.negative + self.graph.num_users)
+        return torch.cat(parts)
+
+    def batch_loss(self, batch: Batch, final: Tensor, first: Tensor) -> Tensor:
+        """The loss of a batch from the vectors of its nodes.
+
+        Args:
+            batch: pairs and negatives.
+            final, first: final and layer-0 vectors of ``batch_nodes``, float32 [n, W].
+        """
+        user, positive, negative = final.tensor_split([len(batch), 2 * len(batch)])
+        value = self._ranking_loss(batch, user, positive, negative)
+        squares = first.tensor_split([len(batch), 2 * len(batch)])
+        return value + self.settings.l2 * l2_penalty(*(part for part in squares if len(part)))
+
+    def _ranking_loss(self, batch: Batch, user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        bpr, temperature, seen = self.settings.loss == "bpr", self.settings.temperature, self.graph.seen
+        if batch.pooled:
+            used = used_in_batch(seen, batch.user, batch.negative)
+            if bpr:
+                return pool_bpr_loss(user, positive, negative, used)
+            return pool_softmax_loss(user, positive, negative, used, temperature, batch.log_odds)
+        if bpr:
+            return bpr_loss(user, positive, negative)
+        return softmax_loss(user, positive, used_in_batch(seen, batch.user, batch.positive), temperature)
+
+    def _vectors_of(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Final and layer-0 vectors of nodes that may come more than once, each float32 [n, W]."""
+        if nodes.device.type == "cuda":  # how many differ would have to be waited for, and no CUDA graph can
+            return embedding(nodes, self.propagate(generator)), embedding(nodes, self.first)
+        rows, place = nodes.unique(return_inverse=True)
+        final, first = self.propagate_to(rows, generator)
+        return embedding(place, final), embedding(place, first)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and scoring; either way what was kept is forgotten."""
+        self._kept.clear()
+        super().train(mode)
+        return self
+
+    def keep(self, name: str, compute: Callable[[], Any]) -> Any:
+        """``compute()`` without gradient, kept under ``name`` until the next ``train()`` or ``eval()``."""
+        if name not in self._kept:
+            with torch.no_grad():
+                self._kept[name] = compute()
+        return self._kept[name]
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the final vectors are there already."""
+        return "final" in self._kept
+
+    def put_vectors(self, vectors: Tensor) -> None:
+        """Score by final vectors that were computed before, until the next ``train()`` or ``eval()``.
+
+        Args:
+            vectors: of the users, then the items, then perhaps more nodes, float32 [≥ U + I, W].
+        """
+        self._kept["final"] = vectors
+
+    def user_vectors(self) -> Tensor:
+        """Final vectors of the users, float32 [U, W]."""
+        return self.keep("final", self.propagate)[: self.graph.num_users]
+
+    def item_vectors(self) -> Tensor:
+        """Final vectors of the items, float32 [I, W]."""
+        first = self.graph.num_users
+        return self.keep("final", self.propagate)[first : first + self.graph.num_items]
+
+    def score_block(self, users: Tensor) -> Tensor:
+        return self.user_vectors()[users] @ self.item_vectors().T
+
+    def fold_in(self, history: CSR) -> Tensor:
+        with torch.no_grad():
+            return self.fold_in_vectors(history) @ self.item_vectors().T
+
+    def similarity_block(self, items: Tensor) -> Tensor:
+        """Cosine of the final item vectors."""
+        unit = normalize(self.item_vectors(), dim=-1)
+        return unit[items] @ unit.T
