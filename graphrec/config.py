@@ -26,7 +26,7 @@ class TrainingConfig(BaseModel):
 
     epochs: int = Field(200, ge=1, description="passes over the training pairs, at most")
     batch_size: int = Field(1024, ge=1, description="pairs a step")
-    learning_rate: float = Field(1e-2, gt=0, description="of Adam")
+    learning_rate: float = Field(1e-2, gt=0, description="of the optimiser")
     patience: int = Field(5, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
     eval_every: int = Field(5, ge=1, description="epochs between evaluations on the select rows")
     sampling: Literal["full", "neighbor"] = Field(

@@ -51,7 +51,7 @@ def train(
     refit: Annotated[bool | None, _training("Train once more on all train rows, for the epochs chosen.")] = None,
     epochs: Annotated[int | None, _training("Passes over the training pairs, at most.")] = None,
     batch_size: Annotated[int | None, _training("Pairs a step.")] = None,
-    learning_rate: Annotated[float | None, _training("Of Adam.")] = None,
+    learning_rate: Annotated[float | None, _training("Of the optimiser.")] = None,
     patience: Annotated[int | None, _training("Evaluations without a better one before stopping; 0: never.")] = None,
     eval_every: Annotated[int | None, _training("Epochs between evaluations on the select rows.")] = None,
     sampling: Annotated[

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from graphrec.data import Dataset, Interactions, Knowledge, Part
+from graphrec.errors import DataError
 from graphrec.graph.deferred import DeferredGraph
 from graphrec.graph.hetero import INTERACTS, REVERSE, HeteroGraph, assemble
 from graphrec.sparse import CSR
@@ -51,7 +52,7 @@ def rows_csr(dataset: Dataset, parts: Sequence[Part]) -> CSR:
     rows, num_users = dataset.interactions, dataset.num_users
     pairs = (rows.user, rows.item, rows.part, np.isin(np.arange(len(Part)), parts))
     degree = np.zeros(num_users + dataset.num_items, np.int64)
-    _count(*pairs, num_users, degree)
+    _checked_count(*pairs, num_users, degree)
     rowptr = np.concatenate([[0], np.cumsum(degree[:num_users])])
     col = np.empty(rowptr[-1], np.int32)
     _list(*pairs, col)
@@ -69,7 +70,7 @@ def _with_interactions(graph: HeteroGraph, rows: Interactions, parts: Sequence[P
     wanted = np.isin(np.arange(len(Part)), parts)
     degree = np.zeros(graph.num_nodes, np.int64)
     pairs = (rows.user, rows.item, rows.part, wanted)
-    _count(*pairs, graph.num_users, degree)
+    _checked_count(*pairs, graph.num_users, degree[: graph.num_users + graph.num_items])
     rowptr = np.concatenate([[0], np.cumsum(degree + facts.degree.numpy())])
     col, kind = (np.empty(rowptr[-1], np.int32) for _ in range(2))
     _fill(*pairs, graph.num_users, rowptr[:-1].copy(), col, kind)
@@ -78,18 +79,39 @@ def _with_interactions(graph: HeteroGraph, rows: Interactions, parts: Sequence[P
     return adjacency.known_symmetric()
 
 
+def _checked_count(
+    user: np.ndarray, item: np.ndarray, part: np.ndarray, wanted: np.ndarray, num_users: int, degree: np.ndarray
+) -> None:
+    wrong = _count(user, item, part, wanted, num_users, degree)
+    if wrong >= 0:
+        where = f"row {wrong} of the interactions is user {user[wrong]}, item {item[wrong]}, part {part[wrong]}"
+        raise DataError(f"{where}: out of range or out of order", "build the graph folder anew")
+
+
 _compiled = numba.njit(nogil=True, cache=True)
 
 
 @_compiled
 def _count(user, item, part, wanted, num_users, degree):  # type: ignore[no-untyped-def]
-    """Add each node's interactions to ``degree``; a pair that is given in two wanted parts is one."""
+    """Add each node's interactions to ``degree``; a pair that is given in two wanted parts is one.
+
+    Returns the first row that is out of range, or not behind the one before in the order of (user, item); else −1.
+    """
+    num_items = len(degree) - num_users
     last_user, last_item = -1, -1
+    before_user, before_item = 0, 0
     for row in range(len(user)):
-        if wanted[part[row]] and not (user[row] == last_user and item[row] == last_item):
-            last_user, last_item = user[row], item[row]
-            degree[last_user] += 1
-            degree[num_users + last_item] += 1
+        here, there = user[row], item[row]
+        if not (0 <= here < num_users and 0 <= there < num_items and part[row] < len(wanted)):
+            return row
+        if here < before_user or (here == before_user and there < before_item):
+            return row
+        before_user, before_item = here, there
+        if wanted[part[row]] and not (here == last_user and there == last_item):
+            last_user, last_item = here, there
+            degree[here] += 1
+            degree[num_users + there] += 1
+    return -1
 
 
 @_compiled

@@ -31,7 +31,7 @@ class EmbeddingSettings:
     Args:
         width: of a node's vector, W ≥ 1.
         layers: of propagation, K ≥ 1.
-        loss: ``bpr``, or ``softmax`` (in-batch sampled softmax on cosines).
+        loss: ``bpr``, or ``softmax`` (sampled softmax on cosines, against the batch's items or a pool).
         temperature: τ > 0 of the softmax loss.
         l2: weight ≥ 0 of the squared layer-0 vectors of a batch.
         storage: ``float32``, or ``bfloat16`` to keep the layer-0 vectors in half the bytes where neighbours are

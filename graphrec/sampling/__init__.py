@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphrec.sampling.batches import POOLS, Batch, BatchSampler, generator_for
+from graphrec.sampling.batches import Batch, BatchSampler, generator_for
 from graphrec.sampling.blocks import blocks_of
 from graphrec.sampling.fanouts import ALL, Fanout
 from graphrec.sampling.negatives import NegativeSampler, used_in_batch
@@ -10,7 +10,6 @@ from graphrec.sampling.neighbors import Hop, NeighborSampler, Sample
 
 __all__ = [
     "ALL",
-    "POOLS",
     "Batch",
     "BatchSampler",
     "Fanout",

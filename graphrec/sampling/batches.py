@@ -26,9 +26,6 @@ def generator_for(*parts: int, device: torch.device | str = "cpu") -> torch.Gene
     return torch.Generator(device).manual_seed(int(state))
 
 
-POOLS = ("uniform", "popularity")
-
-
 @dataclass(frozen=True)
 class Batch:
     """B observed pairs and items to hold against them.
@@ -57,7 +54,7 @@ class BatchSampler:
     """Shuffles the observed pairs anew each epoch and cuts them into batches.
 
     Pairs of a user who has used every item are left out: nothing can be ranked below them. Beside ``seen`` an epoch
-    holds 4 bytes a pair, its order.
+    holds its order, 4 bytes a pair (8 from 2³¹ pairs on).
 
     Args:
         seen: CSR [U, I] of observed pairs.
@@ -97,7 +94,8 @@ class BatchSampler:
             first: how many batches to leave out at the beginning.
         """
         device, generator = self.seen.device, generator_for(self.seed, epoch)
-        order = torch.randperm(self.num_pairs, generator=generator, dtype=torch.int32).to(device)
+        kind = torch.int32 if self.num_pairs < 2**31 else torch.int64
+        order = torch.randperm(self.num_pairs, generator=generator, dtype=kind).to(device)
         for step, rows in enumerate(order[first * self.batch_size :].split(self.batch_size), start=first):
             yield self._batch(rows.long(), generator_for(self.seed, epoch, step, device=device))
 

@@ -1,4 +1,4 @@
-"""The one training loop: Adam over batches, judged on select rows, checkpointed every epoch."""
+"""The one training loop: steps over batches, judged on select rows, checkpointed now and then."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ class Trainer:
         if self.select is None or (epoch % self.config.eval_every and not last):
             return None
         self.model.eval()
-        settle_vectors(self.model)
+        settle_vectors(self.model, None if self.checkpoint is None else self.checkpoint.parent)
         judged = evaluate(self.model.score_block, train=self.model.graph.seen, test=self.select, ks=(20,))
         return judged.metrics[METRIC]
 
@@ -263,5 +263,5 @@ class Trainer:
             self.best = tensors.get("best", {})
             history = [Epoch(**row) for row in record["history"]]
             self.progress = Progress(history, record["best_epoch"], record["best_metric"], record["losses"])
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(f"{path} belongs to another model: {error}", "remove it to train from the start") from None

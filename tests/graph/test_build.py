@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import networkx
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from graphrec.data import Dataset, Interactions, Knowledge, Part
 from graphrec.data.ids import IdMap
 from graphrec.errors import DataError
-from graphrec.graph import build_graph, graph_report, to_networkx
+from graphrec.graph import build_graph, graph_report, rows_csr, to_networkx
 from graphrec.graph.hetero import assemble
 
 HELD_OUT = [part for part in Part if part is not Part.FIT]
@@ -167,3 +168,16 @@ def test_walking_through_the_rows_is_sorting_them(seed: int, parts: tuple[Part, 
     for field in ("rowptr", "col", "edge_type"):
         assert torch.equal(getattr(walked.adjacency, field), getattr(sorted_too.adjacency, field))
     assert walked.dropped_self_loops == sorted_too.dropped_self_loops
+
+
+@pytest.mark.parametrize(
+    "rows", [[(1, 0), (0, 1)], [(0, 1), (0, 0)], [(3, 0)], [(0, 4)], [(-1, 0)]], ids=["users", "items", "u", "i", "u<0"]
+)
+def test_rows_out_of_order_or_range_are_refused(rows: list[tuple[int, int]]) -> None:
+    user, item = np.array(rows, np.int32).T
+    data = dataset([], [], ())
+    part, count = np.zeros(len(user), np.uint8), np.ones(len(user), np.int32)
+    damaged = replace(data, interactions=Interactions(user, item, part, count))
+    for make in (build_graph, lambda data: rows_csr(data, (Part.FIT,))):
+        with pytest.raises(DataError, match=f"row {len(rows) - 1} of the interactions .* out of range or out of order"):
+            make(damaged)
