@@ -146,12 +146,7 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
             raise UsageError(f"{part} must be a table, got {merged[part]!r}")
         merged[part] = dict(merged[part])
     merged["model"] = model = options.get("model", merged.get("model", "fused"))
-    views = options.get("views")
-    members = list(parse_config(merged).models) if views is None else [model, *views]
-    if options.get("fanout") and "layers" not in options:
-        options["layers"] = parse_config(
-            {"training": {"sampling": "neighbor", "fanout": options["fanout"]}}
-        ).training.hops
+    members = _members(model, merged["models"], options)
     fields = {name: [f.name for f in dataclasses.fields(model_class(name).Settings)] for name in members}
     for option, value in options.items():
         owners = [name for name in members if option in fields[name]]
@@ -165,7 +160,28 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
         else:
             known = [*RunConfig.model_fields, *TrainingConfig.model_fields, *chain(*fields.values())]
             raise UsageError(f"model {model} has no option {option!r}", nearest(option, known))
+    if "layers" not in options:
+        _follow_fanout(merged, [name for name in members if "layers" in fields[name]])
     return parse_config(merged)
+
+
+def _members(model: str, settings: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+    """The model and, for a fusion, its views."""
+    if not issubclass(model_class(model), Fused):
+        return [model]
+    given = options.get("views", _as_mapping(settings.get(model, {})).get("views"))
+    views = make_settings(model, {} if given is None else {"views": given}).views
+    return [model, *views]
+
+
+def _follow_fanout(merged: dict[str, Any], names: list[str]) -> None:
+    """A layer for each hop of a fan-out, where nobody says how many layers there are to be."""
+    fanout = merged["training"].get("fanout")
+    columns = list(fanout.values()) if isinstance(fanout, Mapping) else [fanout]
+    hops = len(columns[0]) if columns and isinstance(columns[0], list | tuple) else 0
+    for name in names if hops else ():
+        own = _as_mapping(merged["models"].get(name, {}))
+        merged["models"][name] = {"layers": hops, **own}
 
 
 def parse_config(values: Mapping[str, Any]) -> RunConfig:

@@ -24,7 +24,7 @@ from graphrec.errors import DataError, RunError
 from graphrec.files import atomic_path, map_array, write_text
 from graphrec.models import EmbeddingModel, Model, build_model, views_of
 from graphrec.sampling import Fanout
-from graphrec.training import Fitted, Start, extend_model, graph_for, settle_vectors, write_tensors
+from graphrec.training import Fitted, Start, extend_model, graph_for, parts_of, settle_vectors, write_tensors
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
@@ -54,8 +54,18 @@ class Run:
     def from_fitted(cls, dataset: Dataset, config: RunConfig, fitted: Fitted) -> Run:
         """What a training gave."""
         fusion = fitted.fusion.to_json() if fitted.fusion else None
-        metrics = {"valid": fitted.valid, "epochs": fitted.epochs, "fusion": fusion}
+        metrics = {"valid": fitted.valid, "epochs": fitted.epochs, "fusion": fusion, "known_rows": fitted.known_rows}
         return cls(dataset, config, fitted.model, metrics, fitted.history)
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that already holds something.
+
+    Raises:
+        RunError: it does.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is not empty", "choose another folder, or go on with an unfinished run with --resume")
 
 
 def start_run(folder: Path, dataset: Dataset, config: RunConfig) -> None:
@@ -64,8 +74,7 @@ def start_run(folder: Path, dataset: Dataset, config: RunConfig) -> None:
     Raises:
         RunError: the folder already holds something.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is not empty", "choose another folder, or go on with an unfinished run with --resume")
+    check_free(folder)
     dataset.save(folder)
     write_config(config, folder / "config.toml")
     write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
@@ -132,9 +141,10 @@ def load_run(folder: Path) -> Run:
 
 def extend_run(run: Run, dataset: Dataset, fanout: Fanout | None = None) -> Run:
     """The run's model on newer data, without training (see ``extend_model``)."""
-    model = extend_model(dataset, run.config, Start(run.dataset, run.model), fanout)
+    start = _start(run)
+    model = extend_model(dataset, run.config, start, fanout)
     metrics = {"valid": {}, "epochs": run.metrics["epochs"], "fusion": run.metrics["fusion"]}
-    return Run(dataset, run.config, model, metrics, run.history)
+    return Run(dataset, run.config, model, metrics | {"known_rows": start.known_rows(dataset)}, run.history)
 
 
 def start_of(config: RunConfig) -> Start | None:
@@ -146,10 +156,13 @@ def start_of(config: RunConfig) -> Start | None:
     """
     if not config.warm_start:
         return None
-    run = load_run(Path(config.warm_start))
-    start = Start(run.dataset, run.model)
+    start = _start(load_run(Path(config.warm_start)))
     start.check(config.models)
     return start
+
+
+def _start(run: Run) -> Start:
+    return Start(run.dataset, run.model, parts_of(run.config))
 
 
 def record_test(folder: Path, test: dict[str, float], baselines: dict[str, Any], per_user: pd.DataFrame) -> None:

@@ -54,3 +54,21 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
         read_config(path)
     with pytest.raises(UsageError, match="cannot read the configuration"):
         read_config(tmp_path / "absent.toml")
+
+
+def test_an_option_may_complete_what_the_file_begins(tmp_path: Path) -> None:
+    """A fan-out in the file needs sampling, which the option gives; layers follow from it there too."""
+    (tmp_path / "run.toml").write_text('model = "fused"\n[training]\nfanout = [5, 5]\n')
+    config = read_config(tmp_path / "run.toml", sampling="neighbor")
+    assert config.models["gat"].layers == config.models["lightgcn"].layers == 2
+    with pytest.raises(UsageError, match="fanout is for sampling neighbours"):
+        read_config(tmp_path / "run.toml")
+
+
+def test_a_fan_out_brings_layers_to_models_that_have_some_and_no_others() -> None:
+    assert make_config("item_knn", sampling="neighbor", fanout=(5, 5)).training.fanout == (5, 5)
+    kinds = {"interacts": (5, 5, 2), "knowledge": (2, 2, 0)}
+    assert make_config("gat", sampling="neighbor", fanout=kinds).models["gat"].layers == 3
+    assert make_config("gat", sampling="neighbor", fanout=(5, 5), layers=3).models["gat"].layers == 3
+    with pytest.raises(UsageError, match=r"training\.fanout"):
+        make_config("gat", sampling="neighbor", fanout=5)

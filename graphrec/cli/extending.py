@@ -9,6 +9,7 @@ import typer
 
 from graphrec.cli import options as o
 from graphrec.cli.console import say, say_next
+from graphrec.cli.training import say_known
 
 
 def extend(
@@ -23,12 +24,15 @@ def extend(
     """Take new users, items and edges into a run without training: they get vectors from what they are joined to."""
     from graphrec.data import Dataset
     from graphrec.recommender import load
+    from graphrec.runs import check_free
 
+    check_free(out)
     earlier = load(run)
     later = earlier.extend(Dataset.load(graph), o.fanout_of(fanout) if fanout else None)
     later.save(out)
     for kind in ("users", "items", "entities"):
         ids, known = getattr(later.dataset, kind), getattr(earlier.dataset, kind)
         say(f"{kind}: {len(ids):,}, of them {(known.lookup(ids.array) < 0).sum():,} new")
+    say_known(later.run)
     say(f"the run is in {out}")
     say_next(f"graphrec recommend {out} --user ID")

@@ -110,12 +110,14 @@ def _start(out: Path, graph: Path, file: Path | None, options: Mapping[str, Any]
     config = _configuration(file, options)
 
     from graphrec.data import Dataset
+    from graphrec.graph import relations_of
     from graphrec.runs import start_of, start_run
-    from graphrec.training import checked_device
+    from graphrec.training import check_sampling, checked_device
 
     checked_device(config.device)
     dataset = Dataset.load(graph)
-    start_of(config)  # a run that cannot be started from is refused before anything is written
+    check_sampling(config, relations_of(dataset))  # what cannot be is refused before anything is written
+    start_of(config)
     start_run(out, dataset, config)
     _fit(out, dataset, config)
 
@@ -204,8 +206,17 @@ def _trained(out: Path, dataset: Dataset, config: RunConfig) -> Run:
     return run
 
 
+def say_known(run: Run) -> None:
+    """Warn of rows that are held out and were trained on in the run that this one comes from."""
+    known = {part: count for part, count in run.metrics["known_rows"].items() if count}
+    if known:
+        rows = " and ".join(f"{count:,} {part} rows" for part, count in known.items())
+        say(f"careful: the earlier run was trained on {rows} of this one; what is measured on them is too good")
+
+
 def _summary(run: Run) -> None:
     """What was chosen, how good it is on the select rows, and what the fusion decided."""
+    say_known(run)
     for view, epoch in run.metrics["epochs"].items():
         say(f"{view}: epoch {epoch} was chosen")
     valid = run.metrics["valid"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphrec.graph.block import Block
-from graphrec.graph.build import build_graph, defer_graph, rows_csr
+from graphrec.graph.build import build_graph, defer_graph, relations_of, rows_csr
 from graphrec.graph.deferred import DeferredGraph
 from graphrec.graph.hetero import HeteroGraph
 from graphrec.graph.interop import from_networkx, from_pyg, to_networkx, to_pyg
@@ -19,6 +19,7 @@ __all__ = [
     "from_networkx",
     "from_pyg",
     "graph_report",
+    "relations_of",
     "rows_csr",
     "to_networkx",
     "to_pyg",

@@ -42,9 +42,15 @@ def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> Hetero
     What was used by whom (``seen``) comes from the rows alone and makes no other edge.
     """
     sizes = (dataset.num_users, dataset.num_items, dataset.num_entities)
+    return DeferredGraph(
+        sizes, relations_of(dataset), lambda: build_graph(dataset, parts), lambda: rows_csr(dataset, parts)
+    )
+
+
+def relations_of(dataset: Dataset) -> tuple[str, ...]:
+    """The names of a data set's graph's relations by edge type, inverses included."""
     names = (INTERACTS, *dataset.knowledge.relations)
-    relations = tuple(name for forward in names for name in (forward, REVERSE + forward))
-    return DeferredGraph(sizes, relations, lambda: build_graph(dataset, parts), lambda: rows_csr(dataset, parts))
+    return tuple(name for forward in names for name in (forward, REVERSE + forward))
 
 
 def rows_csr(dataset: Dataset, parts: Sequence[Part]) -> CSR:
@@ -95,22 +101,24 @@ _compiled = numba.njit(nogil=True, cache=True)
 def _count(user, item, part, wanted, num_users, degree):  # type: ignore[no-untyped-def]
     """Add each node's interactions to ``degree``; a pair that is given in two wanted parts is one.
 
-    Returns the first row that is out of range, or not behind the one before in the order of (user, item); else −1.
+    Returns the first row of these parts that is out of range, or stands before the one before it in the order of
+    (user, item); else −1.
     """
     num_items = len(degree) - num_users
     last_user, last_item = -1, -1
-    before_user, before_item = 0, 0
     for row in range(len(user)):
+        if part[row] >= len(wanted):
+            return row
         here, there = user[row], item[row]
-        if not (0 <= here < num_users and 0 <= there < num_items and part[row] < len(wanted)):
+        if not wanted[part[row]] or (here == last_user and there == last_item):
+            continue
+        if not (last_user <= here < num_users and 0 <= there < num_items) or here < 0:
             return row
-        if here < before_user or (here == before_user and there < before_item):
+        if here == last_user and there < last_item:
             return row
-        before_user, before_item = here, there
-        if wanted[part[row]] and not (here == last_user and there == last_item):
-            last_user, last_item = here, there
-            degree[here] += 1
-            degree[num_users + there] += 1
+        last_user, last_item = here, there
+        degree[here] += 1
+        degree[num_users + there] += 1
     return -1
 
 

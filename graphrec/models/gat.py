@@ -101,7 +101,7 @@ class GAT(EmbeddingModel):
                 (mine.relation_key, theirs.relation_key),
                 (mine.relation_bias, theirs.relation_bias),
             ):
-                relations.zero_()[now] = earlier[before]
+                relations.zero_()[now] = earlier[before].to(relations)
 
     def batch_loss(self, batch: Batch, final: Tensor, first: Tensor) -> Tensor:
         squares = torch.stack([parameter.square().sum() for parameter in self.attention.parameters()])

@@ -11,9 +11,11 @@ from graphrec.training.fitting import (
     fit_model,
     graph_for,
     part_csr,
+    parts_of,
 )
 from graphrec.training.inference import infer_vectors, settle_vectors
 from graphrec.training.stacking import FusionReport, fit_fusion
+from graphrec.training.steps import check_sampling
 from graphrec.training.trainer import Epoch, Stride, Trainer
 from graphrec.training.warm import Start
 
@@ -25,6 +27,7 @@ __all__ = [
     "Start",
     "Stride",
     "Trainer",
+    "check_sampling",
     "checked_device",
     "extend_model",
     "fit_fusion",
@@ -32,6 +35,7 @@ __all__ = [
     "graph_for",
     "infer_vectors",
     "part_csr",
+    "parts_of",
     "settle_vectors",
     "write_tensors",
 ]

@@ -10,7 +10,7 @@ from graphrec.data import Dataset
 from graphrec.graph import HeteroGraph
 from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
 from graphrec.sampling import Fanout, generator_for
-from graphrec.sparse import spmm
+from graphrec.sparse import CSR, spmm
 from graphrec.training.fitting import graph_for
 from graphrec.training.inference import embed
 from graphrec.training.steps import fanout_for
@@ -62,16 +62,30 @@ def _extended(view: EmbeddingModel, name: str, dataset: Dataset, start: Start, f
 
 
 def _with_other_edges(graph: HeteroGraph, earlier: HeteroGraph, known: tuple[Tensor, Tensor]) -> Tensor:
-    """bool [N], True for the graph's nodes that are new or whose neighbours are not those of before.
+    """bool [N], True for the graph's nodes that are new or whose edges are not those of before.
 
-    A node's neighbours are known by the sum of numbers that were drawn for them; whole numbers, so that sums are exact
-    in any order.
+    A node's edges are known by the sum over them of a number drawn for the neighbour times one drawn for the relation's
+    name, twice; whole numbers, so that sums are exact in any order.
     """
     now, before = (nodes[(known[0] < graph.num_nodes) & (known[1] < earlier.num_nodes)] for nodes in known)
-    numbers = torch.randint(1, 2**30, (graph.num_nodes, 1), generator=generator_for(0)).double()
-    earlier_numbers = torch.zeros(earlier.num_nodes, 1, dtype=torch.float64)
+    generator = generator_for(0)
+    numbers, earlier_numbers = (
+        torch.randint(1, 2**20, (nodes, 2), generator=generator).double()
+        for nodes in (graph.num_nodes, earlier.num_nodes)
+    )
     earlier_numbers[before] = numbers[now]
-    sums, earlier_sums = spmm(graph.adjacency, numbers), spmm(earlier.adjacency, earlier_numbers)
+    names = sorted({*graph.relations, *earlier.relations})
+    of_name = dict(zip(names, torch.randint(1, 2**10, (len(names),), generator=generator).tolist(), strict=True))
+    sums, earlier_sums = (
+        spmm(_weighed(one.adjacency, [of_name[name] for name in one.relations]), drawn)
+        for one, drawn in ((graph, numbers), (earlier, earlier_numbers))
+    )
     changed = torch.ones(graph.num_nodes, dtype=torch.bool)
-    changed[now] = (sums[now] != earlier_sums[before])[:, 0]
+    changed[now] = (sums[now] != earlier_sums[before]).any(dim=1)
     return changed
+
+
+def _weighed(csr: CSR, of_type: list[int]) -> CSR:
+    """The edges with a value for each of their types."""
+    assert csr.edge_type is not None
+    return csr.with_value(torch.tensor(of_type, dtype=torch.float32)[csr.edge_type])

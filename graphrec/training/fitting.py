@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -16,12 +15,13 @@ from graphrec.config import RunConfig, TrainingConfig
 from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
 from graphrec.evaluation import evaluate
-from graphrec.graph import HeteroGraph, build_graph, defer_graph, rows_csr
+from graphrec.graph import HeteroGraph, build_graph, defer_graph, relations_of, rows_csr
 from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.inference import settle_vectors
 from graphrec.training.stacking import FusionReport, fit_fusion, keep_rows
+from graphrec.training.steps import check_sampling
 from graphrec.training.trainer import Epoch, Progress, Stride, Trainer
 from graphrec.training.warm import Start, take_over
 
@@ -39,6 +39,7 @@ class Fitted:
         valid: metrics on the select rows before any refit; empty where there are none.
         epochs: trained, by view, in the phase that made ``model``.
         fusion: how the views were weighed, if they were.
+        known_rows: held-out rows, by part, on which the model that training started from was fitted.
     """
 
     model: Model
@@ -46,6 +47,7 @@ class Fitted:
     valid: dict[str, float]
     epochs: dict[str, int]
     fusion: FusionReport | None
+    known_rows: dict[str, int]
 
 
 def fit_model(
@@ -73,15 +75,18 @@ def fit_model(
 
     Raises:
         TrainingError: nothing to learn from, or the loss is no longer finite.
-        UsageError: a CUDA device is asked for and there is none, or the model does not fit the one to start from.
+        UsageError: a CUDA device is asked for and there is none, or the fan-out or the model to start from do not fit.
     """
     device = checked_device(config.device)
+    check_sampling(config, relations_of(dataset))
+    known_rows: dict[str, int] = {}
     if start is not None:
         start.check(config.models)
+        known_rows = start.known_rows(dataset)
     phases = _Phases(dataset, config, device, start, checkpoints, on_epoch, on_stride)
     if config.refit and config.training.patience == 0 and config.model != Fused.name:
         budget = {config.model: config.training.epochs}
-        return Fitted(phases.fit("refit", TRAIN_PARTS, budget), phases.frame(), {}, budget, None)
+        return Fitted(phases.fit("refit", TRAIN_PARTS, budget), phases.frame(), {}, budget, None, known_rows)
     model = phases.fit("select", (Part.FIT,), {})
     chosen = {name: progress.best_epoch for name, progress in phases.progress.items()}
     fusion = None
@@ -94,7 +99,7 @@ def fit_model(
         if isinstance(model, Fused) and isinstance(refitted, Fused):
             refitted.copy_weights(model)
         model = refitted
-    return Fitted(model, phases.frame(), valid, chosen, fusion)
+    return Fitted(model, phases.frame(), valid, chosen, fusion, known_rows)
 
 
 @dataclass
@@ -177,7 +182,11 @@ def checked_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def parts_of(config: RunConfig) -> tuple[Part, ...]:
+    """The parts that a finished run of this configuration was fitted on."""
+    return TRAIN_PARTS if config.refit else (Part.FIT,)
+
+
 def graph_for(dataset: Dataset, config: RunConfig) -> HeteroGraph:
     """The propagation graph of a finished run of this configuration, made when its edges are first asked for."""
-    parts: tuple[Any, ...] = TRAIN_PARTS if config.refit else (Part.FIT,)
-    return defer_graph(dataset, parts).to(checked_device(config.device))
+    return defer_graph(dataset, parts_of(config)).to(checked_device(config.device))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from graphrec.config import TrainingConfig
+from graphrec.config import RunConfig, TrainingConfig
+from graphrec.errors import UsageError
 from graphrec.models import EmbeddingModel
-from graphrec.sampling import BatchSampler, Fanout, NeighborSampler
+from graphrec.sampling import BatchSampler, Fanout, NeighborSampler, groups_of
 from graphrec.training.rows import ROW_OPTIMIZERS
 from graphrec.training.sampled import FANOUT, SampledStep
 from graphrec.training.step import CapturedStep, Step, WholeStep
@@ -45,6 +46,30 @@ def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampl
     rows = ROW_OPTIMIZERS[config.optimizer](model.table, config.learning_rate, batches.seed)
     sampler = NeighborSampler(model.graph, fanout_for(model, config.fanout))
     return SampledStep(model, torch.optim.Adam(others, fused=True) if others else None, rows, sampler)
+
+
+def check_sampling(config: RunConfig, relations: Sequence[str]) -> None:
+    """Refuse a fan-out that does not fit the models, before anything is trained.
+
+    Args:
+        config: of a run.
+        relations: of the data's graph, by edge type, inverses included.
+
+    Raises:
+        UsageError: it names no kind of edge, or has not a hop for each layer.
+    """
+    fanout = config.training.fanout
+    if config.training.sampling == "full" or not fanout:
+        return
+    _, counts = groups_of(relations, fanout)
+    for name, settings in config.models.items():
+        layers = getattr(settings, "layers", len(counts))
+        if layers != len(counts):
+            message = f"the fan-out has {len(counts)} hops, {name} has {layers} layers"
+            raise UsageError(message, "give one number for each layer")
+    interacts = relations[0]
+    if isinstance(fanout, Mapping) and interacts not in fanout and "lightgcn" in config.models:
+        raise UsageError(f"lightgcn needs a fan-out for {interacts}", f"add --fanout {interacts}=10,10, say")
 
 
 def fanout_for(model: EmbeddingModel, fanout: Fanout) -> Fanout:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.data import Dataset
+from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
+from graphrec.graph import rows_csr
 from graphrec.models import EmbeddingModel, Model, model_class, views_of
 
 
@@ -25,10 +26,31 @@ class Start:
     Args:
         dataset: whose ids name the nodes of ``model``.
         model: fitted.
+        parts: whose rows it was fitted on.
     """
 
     dataset: Dataset
     model: Model
+    parts: tuple[Part, ...] = (Part.FIT,)
+
+    def known_rows(self, dataset: Dataset) -> dict[str, int]:
+        """How many of a newer data set's rows, by the part that they are held out in, this model was fitted on.
+
+        What is measured on such rows is too good. It happens where parts were drawn anew, or where the model was
+        refitted on all train rows.
+        """
+        seen, rows = rows_csr(self.dataset, self.parts), dataset.interactions
+        users, items = self.dataset.users.lookup(dataset.users.array), self.dataset.items.lookup(dataset.items.array)
+        pair = (seen.row_index() * seen.num_cols + seen.col).numpy()
+        found = {}
+        for part in (Part.SELECT, Part.BLEND, Part.TEST):
+            chosen = rows.part == part
+            user, item = users[rows.user[chosen]].astype(np.int64), items[rows.item[chosen]].astype(np.int64)
+            both = (user >= 0) & (item >= 0)
+            wanted = user[both] * seen.num_cols + item[both]
+            place = np.searchsorted(pair, wanted).clip(max=max(len(pair) - 1, 0))
+            found[part.name.lower()] = int((pair[place] == wanted).sum()) if len(pair) else 0
+        return found
 
     def view(self, name: str) -> EmbeddingModel:
         """The view to start from; ``check`` knows whether there is one."""
@@ -89,5 +111,5 @@ def take_over(view: EmbeddingModel, name: str, dataset: Dataset, start: Start) -
     now, before = known_nodes(dataset, start.dataset)
     both = (now < len(view.table)) & (before < len(old.table))  # a view without knowledge has no entities
     view.table.zero_()
-    view.table[now[both]] = old.table[before[both]].to(view.table.dtype)
+    view.table[now[both]] = old.table[before[both]].to(view.table)
     view.take_shared(old)

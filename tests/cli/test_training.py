@@ -167,3 +167,28 @@ def test_ctrl_c_and_resume_end_as_if_nothing_had_happened(call: Call, graph: Pat
         assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
     histories = [pd.read_csv(folder / "history.csv").drop(columns=TIMES) for folder in (whole, stopped)]
     pd.testing.assert_frame_equal(*histories, check_exact=True)
+
+
+def test_a_fan_out_that_does_not_fit_leaves_no_folder(call: Call, graph: Path, tmp_path: Path) -> None:
+    sampled = ("train", graph, "--model=gat", "--sampling=neighbor", "--out", tmp_path / "run")
+    for options, message in (
+        (("--fanout=5,5", "--layers=3"), "the fan-out has 2 hops, gat has 3 layers"),
+        (("--fanout=interact=5,5",), "fan-out 'interact' names no kind of edge"),
+    ):
+        refused = call(*sampled, *options)
+        assert refused.status == 2 and message in refused.err
+        assert not (tmp_path / "run").exists()
+    assert call(*sampled, "--fanout=5,5", "--epochs=1", "--width=8", "--heads=2").status == 0
+
+
+def test_extending_and_starting_from_a_run(call: Call, graph: Path, tmp_path: Path) -> None:
+    options = ("--model=lightgcn", "--width=8", "--epochs=2")
+    assert call("train", graph, *options, "--refit", "--out", tmp_path / "old").status == 0
+    warm = call("train", graph, *options, f"--warm-start={tmp_path / 'old'}", "--out", tmp_path / "warm")
+    assert warm.status == 0 and "the earlier run was trained on" in warm.err and "select rows" in warm.err
+    extended = call("extend", tmp_path / "old", graph, "--out", tmp_path / "extended")
+    assert extended.status == 0 and "users: 60, of them 0 new" in extended.err
+    again = call("extend", tmp_path / "old", graph, "--out", tmp_path / "extended")
+    assert again.status == 1 and "is not empty" in again.err
+    lists = [call("recommend", tmp_path / run, "--user=alice", "--json").out for run in ("old", "extended")]
+    assert lists[0] == lists[1]

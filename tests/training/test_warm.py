@@ -10,12 +10,13 @@ import torch
 
 import graphrec
 from graphrec.config import make_config
-from graphrec.data import Dataset, read_dataset, synthetic
+from graphrec.data import Dataset, Part, read_dataset, synthetic
 from graphrec.errors import RunError, UsageError
+from graphrec.graph import build_graph
 from graphrec.models import Fused, views_of
 from graphrec.runs import start_of
 from graphrec.sampling import ALL
-from graphrec.training import TRAIN_PARTS, Start, extend_model, fit_model
+from graphrec.training import TRAIN_PARTS, Start, extend_model, extending, fit_model
 from graphrec.training.warm import known_nodes
 
 TABLES = synthetic.generate(seed=3, num_users=60, num_items=40)
@@ -125,3 +126,33 @@ def edges_of(data: Dataset, user: str) -> set[str]:
     """The items of a user in the train rows."""
     users, items = data.interactions.select(*TRAIN_PARTS)
     return set(data.items.names(items[users == data.users.lookup([user])[0]]))
+
+
+def test_edges_that_are_gone_or_of_another_kind_are_noticed() -> None:
+    """User 2 is gone, so its items 1 and 2 have lost an edge; the fact of item 0 is of another relation now."""
+    before, after = {"a": "xy", "b": "yx", "c": "yz"}, {"a": "xy", "b": "yx", "d": "x"}
+    data = [
+        read_dataset(
+            pd.DataFrame(
+                [(user, item) for user, items in rows.items() for item in items], columns=["user_id", "item_id"]
+            ),
+            knowledge=pd.DataFrame({"head": ["x", "z"], "relation": [relation, "about"], "tail": ["e", "e"]}),
+            items=pd.DataFrame({"item_id": list("xyz")}),
+            test=pd.DataFrame({"user_id": ["a"], "item_id": ["z"]}),
+        )
+        for rows, relation in ((before, "genre"), (after, "about"))
+    ]
+    earlier, later = (build_graph(one) for one in data)
+    changed = extending._with_other_edges(later, earlier, known_nodes(data[1], data[0]))
+    names = [data[1].node_id(node)[1] for node in changed.nonzero()[:, 0].tolist()]
+    assert names == ["d", "x", "y", "z", "e"]  # a and b have the items they had
+    same = extending._with_other_edges(earlier, earlier, known_nodes(data[0], data[0]))
+    assert not same.any()
+
+
+def test_rows_that_the_earlier_model_was_trained_on_are_counted() -> None:
+    model = start("lightgcn").model
+    assert Start(EARLIER, model).known_rows(EARLIER) == {"select": 0, "blend": 0, "test": 0}
+    rows = {part: int((EARLIER.interactions.part == part).sum()) for part in (Part.SELECT, Part.BLEND)}
+    known = Start(EARLIER, model, TRAIN_PARTS).known_rows(EARLIER)
+    assert known == {"select": rows[Part.SELECT], "blend": rows[Part.BLEND], "test": 0} and all(rows.values())
