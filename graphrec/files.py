@@ -1,14 +1,18 @@
-"""Files that are never half written: a temporary file beside the target, fsync, then rename."""
+"""Files that are never half written: a temporary file beside the target, fsync, then rename; and what they hold."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+from graphrec.errors import UsageError
+
+TABLES = (".parquet", ".csv")
 
 
 @contextmanager
@@ -42,6 +46,28 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_array(path: str | os.PathLike[str], shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+    """Write a float32 .npy file to ``path`` atomically, some rows at a time.
+
+    Args:
+        shape: of all rows together.
+        blocks: rows, in order.
+
+    >>> import tempfile; path = Path(tempfile.mkdtemp()) / "a.npy"
+    >>> write_array(path, (3, 2), [np.zeros((2, 2)), np.ones((1, 2))])
+    >>> np.load(path).tolist()
+    [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
+    """
+    written = 0
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": tuple(shape)})
+        for rows in blocks:
+            assert rows.shape[1:] == tuple(shape[1:]), f"rows of {rows.shape[1:]} for {shape}"
+            file.write(np.ascontiguousarray(rows, "<f4").data)
+            written += len(rows)
+        assert written == shape[0], f"{written} rows for {shape}"
+
+
 def map_array(path: str | os.PathLike[str]) -> np.ndarray:
     """The array of a .npy file, mapped into memory: only what is read is loaded.
 
@@ -52,6 +78,24 @@ def map_array(path: str | os.PathLike[str]) -> np.ndarray:
     """
     array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
     return array
+
+
+def table_format(path: str | os.PathLike[str], name: str = "the file") -> str:
+    """The format of a table, by its suffix.
+
+    Args:
+        name: what a message calls it.
+
+    Raises:
+        UsageError: it is none that tables are written in.
+
+    >>> table_format("top.CSV"), table_format("top.parquet")
+    ('csv', 'parquet')
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in TABLES:
+        raise UsageError(f"{name} must end in {' or '.join(TABLES)}, got {path}")
+    return suffix[1:]
 
 
 def _sync(path: Path) -> None:

@@ -21,7 +21,7 @@ from graphrec import __version__
 from graphrec.config import RunConfig, read_config, write_config
 from graphrec.data import Dataset
 from graphrec.errors import DataError, RunError
-from graphrec.files import atomic_path, map_array, write_text
+from graphrec.files import atomic_path, map_array, write_array, write_text
 from graphrec.models import EmbeddingModel, Model, build_model, views_of
 from graphrec.sampling import Fanout
 from graphrec.training import Fitted, Start, extend_model, graph_for, parts_of, settle_vectors, write_tensors
@@ -88,8 +88,7 @@ def finish_run(folder: Path, run: Run) -> None:
         run.history.to_csv(temporary, index=False)
     _write_metrics(folder, run.metrics)
     vectors = {name: _write_vectors(folder, name, view) for name, view in _embeddings(run.model).items()}
-    shapes = {name: list(tensor.shape) for name, tensor in weights.items()}
-    description = {"format": FORMAT, "model": run.config.model, "tensors": shapes, "vectors": vectors}
+    description = {"format": FORMAT, "model": run.config.model, "vectors": vectors}
     write_text(folder / "model" / "model.json", json.dumps(description, indent=2) + "\n")
 
 
@@ -131,7 +130,8 @@ def load_run(folder: Path) -> Run:
         model.load_state_dict(weights, assign=True)  # mapped, and read only where something asks for them
         model.eval()
         for name, shape in description.get("vectors", {}).items():
-            _embeddings(model)[name].put_vectors(_read_vectors(folder, name, shape).to(model.graph.device))
+            view = _embeddings(model)[name]
+            view.put_vectors(_read_vectors(folder, name, shape, view).to(model.graph.device))
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         history = pd.read_csv(folder / "history.csv")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, DataError) as error:
@@ -201,25 +201,29 @@ def _write_vectors(folder: Path, name: str, view: EmbeddingModel) -> list[int]:
     path = _vectors_path(folder, name)
     settle_vectors(view, path.parent)
     parts = [vectors.split(_ROWS_AT_ONCE) for vectors in (view.user_vectors(), view.item_vectors())]
-    shape = (view.graph.num_users + view.graph.num_items, view.settings.width)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        for rows in (*parts[0], *parts[1]):
-            file.write(rows.detach().cpu().contiguous().numpy().data)
+    shape = _vectors_shape(view)
+    write_array(path, shape, (rows.detach().cpu().numpy() for rows in (*parts[0], *parts[1])))
     return list(shape)
 
 
-def _read_vectors(folder: Path, name: str, shape: list[int]) -> Tensor:
-    """A view's final vectors, memory-mapped."""
+def _vectors_shape(view: EmbeddingModel) -> tuple[int, int]:
+    return view.graph.num_users + view.graph.num_items, view.settings.width
+
+
+def _read_vectors(folder: Path, name: str, described: list[int], view: EmbeddingModel) -> Tensor:
+    """A view's final vectors, memory-mapped; their shape must be the described one, and what the view needs."""
     path = _vectors_path(folder, name)
     try:
         vectors = map_array(path)
     except (OSError, ValueError, EOFError) as error:
         raise RunError(f"the run in {folder} is damaged: {path}: {error}") from None
-    if list(vectors.shape) != shape or vectors.dtype != np.float32:
+    needed = list(_vectors_shape(view))
+    if list(vectors.shape) != needed or vectors.dtype != np.float32:
         raise RunError(
-            f"the run in {folder} is damaged: {path} holds {vectors.dtype} {list(vectors.shape)}, not {shape}"
+            f"the run in {folder} is damaged: {path} holds {vectors.dtype} {list(vectors.shape)}, not {needed}"
         )
+    if described != needed:
+        raise RunError(f"the run in {folder} is damaged: model.json says {described} of {path}, not {needed}")
     return torch.from_numpy(vectors)
 
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -228,3 +232,60 @@ def test_vectors_in_tiles_at_the_edges() -> None:
     with pytest.raises(TrainingError, match="2 scores of a block are not a number"):
         rank_vectors(vectors, torch.tensor([[1.0, 1.0], [float("nan"), 1.0]]), torch.tensor([0, 1]), 1)
     assert torch.get_num_threads() > 0
+
+
+def test_calls_at_once_leave_the_thread_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    both_inside, counts = threading.Barrier(2, timeout=60), []
+    rank_block = tiles._rank_block
+
+    def meet(*arguments: object) -> int:
+        both_inside.wait()
+        return rank_block(*arguments)
+
+    def call() -> None:
+        rank_vectors(torch.ones(1, 2), torch.ones(3, 2), torch.tensor([0]), 2)
+        counts.append(torch.get_num_threads())
+
+    monkeypatch.setattr(tiles, "_rank_block", meet)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        threads = [threading.Thread(target=call) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        fresh = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+        fresh.start()
+        fresh.join()
+        assert [*counts, torch.get_num_threads()] == [3, 3, 3, 3]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_overlapping_calls_leave_the_thread_count() -> None:
+    code = """
+import threading, torch
+from graphrec.ranking.tiles import _one_thread_each
+torch.set_num_threads(3)
+inside, leave, counts = threading.Event(), threading.Event(), []
+def first():
+    with _one_thread_each() as workers:
+        counts.append(workers)
+        inside.set(); leave.wait(60)
+    counts.append(torch.get_num_threads())
+def second():
+    inside.wait(60)
+    counts.append(torch.get_num_threads())  # first used here, while the other call is at work
+    with _one_thread_each() as workers:
+        counts.append(workers)
+        leave.set(); one.join(60)
+        new = threading.Thread(target=lambda: counts.append(torch.get_num_threads())); new.start(); new.join()
+    counts.append(torch.get_num_threads())
+one, two = threading.Thread(target=first), threading.Thread(target=second)
+one.start(); two.start(); two.join(60)
+new = threading.Thread(target=lambda: counts.append(torch.get_num_threads())); new.start(); new.join()
+print(counts, torch.get_num_threads())
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[3, 1, 3, 3, 1, 3, 3] 3"

@@ -116,6 +116,20 @@ def test_a_damaged_vectors_file_is_named(run: Path, change: str) -> None:
         load_run(run)
 
 
+def test_vectors_must_be_those_of_the_model(run: Path) -> None:
+    path, described = run / "model" / "vectors" / "lightgcn.npy", run / "model" / "model.json"
+    vectors, description = np.load(path), json.loads(described.read_text())
+    assert description == {"format": 1, "model": "lightgcn", "vectors": {"lightgcn": [100, 8]}}
+    for shape in ([100, 4], [99, 8]):
+        described.write_text(json.dumps(description | {"vectors": {"lightgcn": shape}}))
+        np.save(path, vectors[: shape[0], : shape[1]])
+        with pytest.raises(RunError, match=r"damaged: .*lightgcn\.npy holds float32 .*, not \[100, 8\]"):
+            load_run(run)
+    np.save(path, vectors)
+    with pytest.raises(RunError, match=r"damaged: model\.json says \[99, 8\] of .*lightgcn\.npy, not \[100, 8\]"):
+        load_run(run)
+
+
 def test_a_newer_run_is_refused(run: Path) -> None:
     path = run / "model" / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from graphrec.reasons import ExplainedPair
     from graphrec.recommender import Recommender
 
-WRITERS = {".parquet": "to_parquet", ".csv": "to_csv"}
-
 
 def _people(*names: str, metavar: str, help_text: str) -> typer.models.OptionInfo:
     return typer.Option(*names, metavar=metavar, help=help_text, rich_help_panel="For whom (one of these)")
@@ -45,8 +43,8 @@ def recommend(
     """Recommend items: for known users, or for someone new."""
     ways = {"--user": user, "--users-file": users_file, "--all-users": all_users, "--history": history}
     _exactly_one(ways)
-    if out is not None and out.suffix.lower() not in WRITERS:
-        raise UsageError(f"--out must end in .parquet or .csv, got {out}")
+    if out is not None:
+        _check_out(out)
     users = user or (o.read_lines(users_file, "--users-file") if users_file else None)
     items = o.read_lines(items_file, "--items-file") if items_file else None
     past = o.split_names(history, "--history") if history is not None else None
@@ -107,6 +105,12 @@ def _exactly_one(ways: dict[str, Any]) -> None:
         raise UsageError(f"give one of {', '.join(ways)}; got {' and '.join(given) or 'none'}")
 
 
+def _check_out(out: Path) -> None:
+    from graphrec.files import table_format
+
+    table_format(out, "--out")
+
+
 def _load(run: Path) -> Recommender:
     from graphrec.recommender import load
 
@@ -131,10 +135,10 @@ def _show(recommender: Recommender, table: pd.DataFrame, titled: str | None) -> 
 
 
 def _write(table: pd.DataFrame, out: Path) -> None:
-    from graphrec.files import atomic_path
+    from graphrec.files import atomic_path, table_format
 
     with atomic_path(out) as temporary:
-        getattr(table, WRITERS[out.suffix.lower()])(temporary, index=False)
+        getattr(table, f"to_{table_format(out)}")(temporary, index=False)
 
 
 def _stream(recommender: Recommender, out: Path, users: list[str] | None, *, k: int, **options: Any) -> None:

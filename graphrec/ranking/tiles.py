@@ -5,9 +5,11 @@ n users, I items, W width, k places in a list, B users of a block, T items of a 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -61,16 +63,15 @@ def rank_vectors(
     items = np.full((len(users), places), len(item_vectors), np.int64)
     barred = np.zeros(0, np.bool_) if allowed is None else ~allowed.numpy()
 
-    size = max(1, min(BLOCK_USERS, -(-len(users) // torch.get_num_threads())))
-
-    def fill(first: int) -> int:
+    def fill(first: int, size: int) -> int:
         block = slice(first, first + size)
         hidden = _hidden(seen, users[block])
         return _rank_block(user_vectors[users[block]], item_vectors, hidden, barred, values[block], items[block])
 
     if places:
         with _one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-            check_nan(sum(pool.map(fill, range(0, len(users), size))))
+            size = max(1, min(BLOCK_USERS, -(-len(users) // workers)))
+            check_nan(sum(pool.map(fill, range(0, len(users), size), repeat(size))))
     items[np.isneginf(values)] = -1
     return Ranking(torch.from_numpy(items), torch.from_numpy(values))
 
@@ -110,12 +111,53 @@ def _rank_block(
     return nans
 
 
+class _Threads:
+    """Torch's thread count, which is set for the whole process, while calls of ours run, perhaps several at once.
+
+    A thread takes the count over when it first uses torch. So it is changed and set back in threads of their own: those
+    of a pool start with 1, and the caller's keeps what it had.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.calls = 0
+        self.count = 1
+
+    def enter(self) -> int:
+        with self.lock:
+            if not self.calls:
+                self.count = _exchange(1)
+            self.calls += 1
+            return self.count
+
+    def leave(self) -> None:
+        with self.lock:
+            self.calls -= 1
+            if torch.get_num_threads() == 1 < self.count:  # this thread first used torch during another's call
+                torch.set_num_threads(self.count)
+            _exchange(1 if self.calls else self.count)
+
+
+_threads = _Threads()
+
+
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
     """Let torch use one thread in each of ours, which wait for each other only at the end; yields how many to start."""
-    workers = torch.get_num_threads()
-    torch.set_num_threads(1)
+    workers = _threads.enter()
     try:
         yield workers
     finally:
-        torch.set_num_threads(workers)
+        _threads.leave()
+
+
+def _exchange(count: int) -> int:
+    """Set what new threads will take over; returns what it was."""
+
+    def exchange() -> int:
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        return before
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(exchange).result()

@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
 from graphrec.data import IdMap
 from graphrec.errors import OutputError, UsageError, nearest
-from graphrec.files import atomic_path, write_text
+from graphrec.files import atomic_path, write_array, write_text
 from graphrec.models import EmbeddingModel, views_of
 from graphrec.recommender.ann import item_index, require_faiss
 from graphrec.runs import Run
@@ -65,7 +64,8 @@ def _export(run: Run, view: EmbeddingModel, name: str, folder: Path, format: str
             _write(folder / f"{kind}.parquet", partial(_write_table, vectors, ids))
             continue
         if format == "npy" or kind == "users":
-            _write(folder / f"{kind}.npy", partial(_write_array, vectors))
+            blocks = (rows.cpu().numpy() for rows in vectors.split(ROWS_AT_ONCE))
+            write_array(folder / f"{kind}.npy", tuple(vectors.shape), blocks)
         _write(folder / f"{kind}_ids.parquet", partial(pq.write_table, pa.table({"id": ids.array})))
     if format == "faiss":
         index, facts = item_index(view.user_vectors(), view.item_vectors())
@@ -89,11 +89,3 @@ def _write_table(vectors: Tensor, ids: IdMap, path: Path) -> None:
             rows = vectors[first : first + ROWS_AT_ONCE].cpu().contiguous().numpy()
             flat = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), vectors.shape[1])
             writer.write_table(pa.table([ids.array[first : first + ROWS_AT_ONCE], flat], schema=schema))
-
-
-def _write_array(vectors: Tensor, path: Path) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": tuple(vectors.shape)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for rows in vectors.split(ROWS_AT_ONCE):
-            file.write(rows.cpu().contiguous().numpy().data)

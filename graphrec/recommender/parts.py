@@ -6,6 +6,7 @@ Each part is whole or absent, and a note says what was asked for, so that a call
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graphrec.errors import OutputError, UsageError
-from graphrec.files import atomic_path, write_text
+from graphrec.files import atomic_path, table_format, write_text
 
 NOTE = "asked.json"
-SUFFIXES = (".parquet", ".csv")
+_PART = r"\d{6}\.parquet"
+_OURS = re.compile(rf"{_PART}|{re.escape(NOTE)}|\.({_PART}|{re.escape(NOTE)})\..*\.tmp")  # the last: of ``atomic_path``
 
 
 class Parts:
@@ -26,7 +28,7 @@ class Parts:
 
     Args:
         target: the file that they become, .parquet or .csv; their folder has its name and ``.parts``.
-        asked: what the table depends on; JSON-able. Parts that were made for something else are removed.
+        asked: what the table depends on; JSON-able. Our parts that were made for something else are removed.
         count: how many parts the table has.
 
     Raises:
@@ -34,8 +36,7 @@ class Parts:
     """
 
     def __init__(self, target: Path, asked: dict[str, Any], count: int) -> None:
-        if target.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"the file must end in .parquet or .csv, got {target}")
+        self.format = table_format(target)
         self.target = target
         self.folder = target.with_name(target.name + ".parts")
         self.count = count
@@ -70,7 +71,7 @@ class Parts:
             OutputError: it cannot be written.
         """
         with self._writing(), atomic_path(self.target) as temporary:
-            if self.target.suffix.lower() == ".parquet":
+            if self.format == "parquet":
                 with pq.ParquetWriter(temporary, schema) as writer:
                     for part in self:
                         writer.write_table(part)
@@ -82,22 +83,25 @@ class Parts:
         self.remove()
 
     def remove(self) -> None:
-        """Remove the parts and their folder."""
+        """Remove the parts, and their folder unless somebody has put something else there."""
         if self.folder.exists():
             (self.folder / NOTE).unlink(missing_ok=True)
-            for path in self.folder.iterdir():
+            paths = list(self.folder.iterdir())
+            ours = [path for path in paths if _is_ours(path)]
+            for path in ours:
                 path.unlink()
-            self.folder.rmdir()
+            if len(ours) == len(paths):
+                self.folder.rmdir()
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06}.parquet"
 
     def _found(self) -> dict[str, Any] | None:
         """What the parts that are there were made for; None if there are none."""
-        names = [path.name for path in self.folder.iterdir()] if self.folder.exists() else []
-        if not names:
+        paths = sorted(self.folder.iterdir()) if self.folder.exists() else []
+        if not paths:
             return None
-        strange = [name for name in names if name != NOTE and not name.endswith((".parquet", ".tmp"))]
+        strange = [path.name for path in paths if not _is_ours(path)]
         if strange:
             raise UsageError(f"{self.folder} holds {strange[0]}, which is no part of a table", "choose another file")
         try:
@@ -115,3 +119,7 @@ class Parts:
                 f"cannot write {self.target}: {error}",
                 f"what is finished stays in {self.folder}: call the same again, and it goes on from there",
             ) from None
+
+
+def _is_ours(path: Path) -> bool:
+    return _OURS.fullmatch(path.name) is not None and path.is_file()

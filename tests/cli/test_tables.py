@@ -149,14 +149,16 @@ def test_parts_are_built_past_memory(call: Call, tmp_path: Path) -> None:
 
 
 def test_memory_that_cannot_be(call: Call, tables: Path, tmp_path: Path) -> None:
-    for size in ("much", "4", "-4GB", "4 apples"):
+    for size in ("much", "4", "0", "-4GB", "4 apples"):
         done = call("build", tables / "interactions.csv", "--memory", size, "--out", tmp_path / "graph")
         assert done.status == 2
         assert "memory must be a size such as 500MB" in done.err
     done = call("build", tables / "interactions.csv", "--memory=20MB", "--out", tmp_path / "graph")
     assert done.status == 1
-    assert "--memory 20MB is too little for about" in done.err
-    assert "give at least" in done.err
+    assert "20MB of memory is too little for about" in done.err
+    assert "give at least" in done.err and "with --memory" in done.err
+    plain = call("build", tables / "interactions.csv", "--memory=20000000", "--out", tmp_path / "graph")
+    assert plain.err == done.err
 
 
 def test_unfinished_work_is_gone_on_with_or_replaced(call: Call, tables: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphrec.data import Dataset, build_dataset, check_dataset, read_dataset
-from graphrec.data.large import Estimate, Listener, Progress
+from graphrec.data.large import Estimate, Listener, Progress, choice, memory
 from graphrec.data.large import parts as large_parts
 from graphrec.data.large import rows as large_rows
 from graphrec.data.large.estimate import distinct_of
@@ -413,12 +413,58 @@ def test_no_room_left(tmp_path: Path, table: pa.Table, monkeypatch: pytest.Monke
     same(read_dataset(table), build_dataset(log, out, memory="1GB"))
 
 
+@pytest.mark.parametrize(
+    "size", [0, -1, 999_999, "0", "0GB", "5", "0.001 KB", "4.2.1GB", float("nan"), float("inf"), 10**400, "9" * 400]
+)
+def test_sizes_that_are_none(size: Any) -> None:
+    with pytest.raises(UsageError, match="memory must be a size such as 500MB, 4GB or 4GiB"):
+        memory.parse_memory(size)
+
+
+def test_no_memory_left_is_not_the_same_as_no_limit(
+    tmp_path: Path, table: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = write_parts(tmp_path / "log", table, "csv", [30])
+    monkeypatch.setattr(choice, "available_memory", lambda: 0)
+    with pytest.raises(DataError, match=r"^0KB of memory is too little .*\ngive at least \d+MB with --memory$"):
+        read_dataset(log)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"max": "5000\n", "current": "3000\n", "stat": "anon 7\nfile 900\ninactive_file 500\nactive_file 100\n"},
+        {
+            "memory/limit_in_bytes": "5000",
+            "memory/usage_in_bytes": "3000",
+            "memory/stat": "inactive_file 9\ntotal_inactive_file 500\ntotal_active_file 100\n",
+        },
+    ],
+)
+def test_what_a_container_uses_is_not_available(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    assert memory.available_memory() > 5000
+    for name, text in files.items():
+        folder, _, kind = name.rpartition("/")
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"memory.{kind}").write_text(text)
+    assert memory.available_memory() == 5000 - (3000 - 600)
+    for path in tmp_path.rglob("*.*"):
+        if path.name.endswith(("current", "usage_in_bytes", "stat")):
+            path.unlink()
+    assert memory.available_memory() == 5000
+
+
 def test_estimates_and_refusals(tmp_path: Path, table: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     log, heard = write_parts(tmp_path / "log", table, "csv", [30]), Heard()
     build_dataset(log, tmp_path / "graph", listener=heard)
     assert heard.estimate is not None
     assert (heard.estimate.rows, heard.estimate.users) == pytest.approx((80, 9), rel=0.2)
-    with pytest.raises(DataError, match=r"--memory 50MB is too little for about \d+ ids\ngive at least \d+MB"):
+    with pytest.raises(
+        DataError, match=r"^50MB of memory is too little for about \d+ ids\ngive at least \d+MB with --memory$"
+    ):
         read_dataset(log, memory="50MB")
     with pytest.raises(UsageError, match="memory must be a size such as 500MB, 4GB or 4GiB, got 'much'"):
         read_dataset(log, memory="much")

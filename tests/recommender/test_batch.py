@@ -136,6 +136,45 @@ def test_a_folder_of_something_else_stays(recommender: graphrec.Recommender, tmp
     assert (tmp_path / "top.csv.parts" / "thesis.tex").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["mine.parquet", "20240101.parquet", ".mine.parquet.x.tmp", "mine.tmp", "000009.parquet/"]
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_not_ours_stays(name: str, begun: bool, tmp_path: Path) -> None:
+    recommender = graphrec.train(WORLD, "popularity")
+    path, folder = tmp_path / "top.parquet", tmp_path / "top.parquet.parts"
+    if begun:
+        with pytest.raises(Stop):
+            recommender.recommend_to(path, k=3, on_block=stop_after(2))
+    folder.mkdir(exist_ok=True)
+    strange = folder / name
+    strange.mkdir() if name.endswith("/") else strange.write_text("years of work")
+    there = sorted(folder.iterdir())
+    with pytest.raises(UsageError, match=f"holds {strange.name}, which is no part of a table"):
+        recommender.recommend_to(path, k=2)
+    assert sorted(folder.iterdir()) == there and not path.exists()
+
+
+def test_what_somebody_adds_meanwhile_stays(tmp_path: Path) -> None:
+    recommender = graphrec.train(WORLD, "popularity")
+    mine = tmp_path / "top.csv.parts" / "mine.parquet"
+    recommender.recommend_to(tmp_path / "top.csv", k=3, on_block=lambda advance: mine.write_text("years of work"))
+    assert len(pd.read_csv(tmp_path / "top.csv")) == 180
+    assert list(mine.parent.iterdir()) == [mine]
+
+
+def test_parts_without_their_note_are_made_anew(tmp_path: Path) -> None:
+    recommender = graphrec.train(WORLD, "popularity")
+    path, seen = tmp_path / "top.parquet", []
+    with pytest.raises(Stop):
+        recommender.recommend_to(path, k=3, on_block=stop_after(2))
+    (tmp_path / "top.parquet.parts" / "asked.json").unlink()
+    (tmp_path / "top.parquet.parts" / ".asked.json.x.tmp").write_text("{")
+    recommender.recommend_to(path, k=3, on_block=seen.append)
+    assert (seen[0].restarted, seen[0].found) == (True, 0)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["top.parquet"]
+
+
 def test_bad_calls_and_nobody(recommender: graphrec.Recommender, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"must end in \.parquet or \.csv"):
         recommender.recommend_to(tmp_path / "top.xlsx")

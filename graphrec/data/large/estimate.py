@@ -65,8 +65,8 @@ class Estimate:
         """
         if self.memory > self.limit:
             ids = f"{self.users + self.items:,} ids"
-            message = f"--memory {shown_size(self.limit)} is too little for about {ids}"
-            raise DataError(message, f"give at least {shown_size(1.05 * self.memory)}")
+            message = f"{shown_size(self.limit)} of memory is too little for about {ids}"
+            raise DataError(message, f"give at least {shown_size(1.05 * self.memory)} with --memory")
         if self.disk > self.free:
             message = f"{out}: about {shown_size(self.disk)} of disk are needed for about {self.rows:,} rows"
             raise DataError(f"{message}, and {shown_size(self.free)} are free", "free some, or choose another disk")

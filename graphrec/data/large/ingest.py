@@ -46,7 +46,7 @@ def ingest(request: Request, out: Path, limit: int | None, listener: Listener) -
     Raises:
         DataError: the tables are wrong, or memory or disk do not suffice.
     """
-    limit = limit or default_limit()
+    limit = default_limit() if limit is None else limit
     with explained(out, limit):
         parts = find_parts(request)
         _check_columns(request, parts)
