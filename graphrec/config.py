@@ -103,8 +103,6 @@ class RunConfig(BaseModel):
                 raise UsageError(f"storage {settings.storage} of {name} is for sampling neighbours", NEIGHBOR)
             if getattr(settings, "loss", "softmax") == "bpr" and training.pool_by == "popularity":
                 raise UsageError(f"pool_by popularity is for the softmax loss, and {name} has bpr", "--loss softmax")
-        if training.sampling == "neighbor" and self.device != "cpu":
-            raise UsageError("neighbours are sampled on the CPU alone so far", "use --device cpu")
         return self
 
     @field_serializer("models")

@@ -6,7 +6,7 @@ N nodes, n receivers, m senders, G groups of edge types.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -21,7 +21,8 @@ class Block:
 
     Args:
         csr: [n, m] with edge types.
-        receivers: the nodes that its rows are, int64 [n] or a slice of all nodes.
+        receivers: the nodes that its rows are, int64 [n] or a slice of all nodes; where the graph is, which need not be
+            where ``csr`` is.
         senders: the nodes that its columns are, int64 [m] or a slice of all nodes.
         groups: the edge types at which each group of types begins, and where the last ends, G + 1 of them. Drawn edges
             were drawn within each group by itself.
@@ -55,6 +56,15 @@ class Block:
         bounds = torch.tensor(self.groups[1:-1], device=self.csr.device)
         group = torch.bucketize(self.csr.edge_type, bounds, right=True)
         return [self.csr.without_edges(group != number) for number in range(len(self.groups) - 1)]
+
+    def to(self, device: torch.device) -> Block:
+        """The same edges on another device. The nodes stay where they are, beside the tables that they index."""
+        if device == self.csr.device:
+            return self
+        csr, counts = self.csr, self.counts
+        kinds = None if csr.edge_type is None else csr.edge_type.to(device)
+        moved = CSR.unchecked(csr.rowptr.to(device), csr.col.to(device), csr.num_cols, kinds)
+        return replace(self, csr=moved, counts=None if counts is None else counts.to(device))
 
     def left_alone(self) -> Tensor:
         """bool [n], True for receivers that have edges in the graph and none here."""

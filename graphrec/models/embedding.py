@@ -189,13 +189,15 @@ class EmbeddingModel(Model):
     def _ranking_loss(self, batch: Batch, user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         bpr, temperature, seen = self.settings.loss == "bpr", self.settings.temperature, self.graph.seen
         if batch.pooled:
-            used = used_in_batch(seen, batch.user, batch.negative)
+            used = used_in_batch(seen, batch.user, batch.negative).to(user.device)
             if bpr:
                 return pool_bpr_loss(user, positive, negative, used)
-            return pool_softmax_loss(user, positive, negative, used, temperature, batch.log_odds)
+            log_odds = None if batch.log_odds is None else batch.log_odds.to(user.device)
+            return pool_softmax_loss(user, positive, negative, used, temperature, log_odds)
         if bpr:
             return bpr_loss(user, positive, negative)
-        return softmax_loss(user, positive, used_in_batch(seen, batch.user, batch.positive), temperature)
+        used = used_in_batch(seen, batch.user, batch.positive).to(user.device)
+        return softmax_loss(user, positive, used, temperature)
 
     def _vectors_of(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Final and layer-0 vectors of nodes that may come more than once, each float32 [n, W]."""

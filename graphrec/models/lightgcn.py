@@ -67,9 +67,9 @@ class LightGCN(EmbeddingModel):
     ) -> Tensor:
         """Σ_j e_j / √(d_i d_j), each drawn edge counted as often as it stands for one."""
         ((csr, share),) = block.parts
-        row_scale = self.inverse_root[block.receivers]
+        row_scale, col_scale = (self.inverse_root[nodes].to(csr.device) for nodes in (block.receivers, block.senders))
         row_scale = row_scale if share is None else row_scale * share
-        return spmm(scale_edges(replace(csr, edge_type=None), row_scale, self.inverse_root[block.senders]), sender)
+        return spmm(scale_edges(replace(csr, edge_type=None), row_scale, col_scale), sender)
 
     @property
     def _storage(self) -> torch.dtype:

@@ -91,7 +91,7 @@ def fit_model(
     chosen = {name: progress.best_epoch for name, progress in phases.progress.items()}
     fusion = None
     if isinstance(model, Fused):
-        fusion = fit_fusion(model, part_csr(dataset, Part.BLEND, device), seed=config.seed)
+        fusion = fit_fusion(model, part_csr(dataset, Part.BLEND, graph_device(config)), seed=config.seed)
     select = phases.select
     valid = evaluate(model.score_block, train=model.graph.seen, test=select).metrics if select.num_edges else {}
     if config.refit:
@@ -118,7 +118,7 @@ class _Phases:
 
     def fit(self, phase: str, parts: tuple[Part, ...], budget: dict[str, int]) -> Model:
         """A new model on the rows of ``parts``; where a view has a budget of epochs, select rows are not read."""
-        graph = build_graph(self.dataset, parts).to(self.device)
+        graph = build_graph(self.dataset, parts).to(graph_device(self.config))
         model = build_model(self.config.model, graph, self.config.models)
         for name, view in views_of(model).items():
             if isinstance(view, EmbeddingModel):
@@ -143,6 +143,7 @@ class _Phases:
             phase=phase,
             select=select if epochs is None and select.num_edges else None,
             checkpoint=self.checkpoints / f"{name}.{phase}.safetensors" if self.checkpoints else None,
+            device=self.device,
             on_epoch=self.on_epoch,
             on_stride=self.on_stride,
         )
@@ -159,7 +160,7 @@ class _Phases:
         if len(users) > MAX_JUDGES:
             users = users[torch.randperm(len(users), generator=generator_for(self.config.seed))[:MAX_JUDGES]]
             rows = keep_rows(rows, users)
-        return rows.to(self.device)
+        return rows.to(graph_device(self.config))
 
     def frame(self) -> pd.DataFrame:
         fields = [field.name for field in dataclasses.fields(Epoch)]
@@ -182,6 +183,11 @@ def checked_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def graph_device(config: RunConfig) -> torch.device:
+    """Where the graph and the vectors are: in the machine's memory where neighbours are sampled."""
+    return torch.device("cpu") if config.training.sampling == "neighbor" else checked_device(config.device)
+
+
 def parts_of(config: RunConfig) -> tuple[Part, ...]:
     """The parts that a finished run of this configuration was fitted on."""
     return TRAIN_PARTS if config.refit else (Part.FIT,)
@@ -189,4 +195,4 @@ def parts_of(config: RunConfig) -> tuple[Part, ...]:
 
 def graph_for(dataset: Dataset, config: RunConfig) -> HeteroGraph:
     """The propagation graph of a finished run of this configuration, made when its edges are first asked for."""
-    return defer_graph(dataset, parts_of(config)).to(checked_device(config.device))
+    return defer_graph(dataset, parts_of(config)).to(graph_device(config))

@@ -1,7 +1,8 @@
 """A step of training on a sample of the batch's neighbourhood: its cost depends on the fan-out, not on the graph.
 
 The table of layer-0 vectors is read and changed in the sample's rows alone. The next samples are drawn in a thread of
-their own while a step computes.
+their own while a step computes. Graph, table and optimisers are in the machine's memory whatever the device; to a GPU
+go a sample's edges and rows, and back come the rows' gradients. (That form has not run on a GPU yet.)
 
 B pairs, n nodes in a sample, W width.
 """
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import embedding
 
 from graphrec.errors import UsageError
@@ -58,6 +60,7 @@ class SampledStep(Step):
 
     Args:
         model: on the CPU, in training mode.
+        device: where samples are computed.
         optimizer: of its parameters but the table; None where there are none.
         rows: of the table.
         sampler: on the model's graph, with a hop for each of its layers.
@@ -69,6 +72,7 @@ class SampledStep(Step):
     def __init__(
         self,
         model: EmbeddingModel,
+        device: torch.device,
         optimizer: torch.optim.Optimizer | None,
         rows: RowOptimizer,
         sampler: NeighborSampler,
@@ -79,6 +83,8 @@ class SampledStep(Step):
                 "give one number for each layer",
             )
         self.model = model
+        self.device = device
+        self.loss = SampleLoss(model)
         self.dense = optimizer
         self.rows = rows
         self.sampler = sampler
@@ -92,14 +98,14 @@ class SampledStep(Step):
         number = int(torch.randint(2**62, (), generator=batch.generator))
         pairs = (batch.user, batch.positive + self.model.graph.num_users)
         sample = self.sampler.sample(seeds, seed=number, removed=pairs)
-        return Prepared(batch, place, sample.nodes, blocks_of(self.sampler, sample), sample.num_seeds)
+        blocks = [block.to(self.device) for block in blocks_of(self.sampler, sample)]
+        return Prepared(batch, place.to(self.device), sample.nodes, blocks, sample.num_seeds)
 
     def __call__(self, prepared: Prepared) -> Tensor:
-        model, batch, place = self.model, prepared.batch, prepared.place
-        first = model.table.detach()[prepared.nodes].float().requires_grad_()
-        final = model.propagate_sample(prepared.blocks, first, prepared.num_seeds, batch.generator)
-        own = first[: prepared.num_seeds]
-        loss = model.batch_loss(batch, embedding(place, final), embedding(place, own))
+        first = self.model.table.detach()[prepared.nodes].float().requires_grad_()
+        moved = {name: parameter.to(self.device) for name, parameter in self.loss.named_parameters()
+                 if parameter is not self.model.table}  # fmt: skip
+        loss: Tensor = functional_call(self.loss, moved, (prepared, first.to(self.device)))
         if self.dense is not None:
             self.dense.zero_grad(set_to_none=True)
         loss.backward()
@@ -118,6 +124,27 @@ class SampledStep(Step):
         self.rows.restore(own)
         if self.dense is not None:
             restore_optimizer(self.dense, {name: state[name] for name in state if not name.startswith("table.")})
+
+
+class SampleLoss(nn.Module):
+    """A model's loss on a prepared batch, as a module whose parameters can be had elsewhere.
+
+    Args:
+        model: whose loss.
+    """
+
+    def __init__(self, model: EmbeddingModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, prepared: Prepared, first: Tensor) -> Tensor:
+        """The loss, a scalar; ``first`` is the layer-0 vectors of the sample's nodes, float32 [n, W]."""
+        batch, place, seeds = prepared.batch, prepared.place, prepared.num_seeds
+        generator = batch.generator
+        if first.is_cuda:  # dropout is drawn where the vectors are
+            generator = torch.Generator(first.device).manual_seed(batch.generator.initial_seed())
+        final = self.model.propagate_sample(prepared.blocks, first, seeds, generator)
+        return self.model.batch_loss(batch, embedding(place, final), embedding(place, first[:seeds]))
 
 
 def ahead(function: Callable[[Given], Made], values: Iterable[Given], depth: int = AHEAD) -> Iterator[Made]:

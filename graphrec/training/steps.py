@@ -27,8 +27,14 @@ def make_batches(model: EmbeddingModel, config: TrainingConfig, seed: int) -> Ba
     return BatchSampler(model.graph.seen, config.batch_size, seed, pool=pool, pool_by=config.pool_by)
 
 
-def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampler) -> Step:
-    """The step that a configuration asks for, on the model's device.
+def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampler, device: torch.device) -> Step:
+    """The step that a configuration asks for.
+
+    Args:
+        model: on the device, or, where neighbours are sampled, on the CPU.
+        config: of training.
+        batches: that the step is to take.
+        device: where to compute.
 
     Raises:
         UsageError: the fan-out does not fit the model or its graph.
@@ -45,7 +51,7 @@ def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampl
     others = [group for group in others if group["params"]]
     rows = ROW_OPTIMIZERS[config.optimizer](model.table, config.learning_rate, batches.seed)
     sampler = NeighborSampler(model.graph, fanout_for(model, config.fanout))
-    return SampledStep(model, torch.optim.Adam(others, fused=True) if others else None, rows, sampler)
+    return SampledStep(model, device, torch.optim.Adam(others, fused=True) if others else None, rows, sampler)
 
 
 def check_sampling(config: RunConfig, relations: Sequence[str]) -> None:

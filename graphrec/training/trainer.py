@@ -105,6 +105,7 @@ class Trainer:
         phase: ``select`` or ``refit``, for the history.
         select: held-out pairs, CSR [U, I], for early stopping and the best weights; None trains for all epochs.
         checkpoint: a file to write after every epoch and every ten minutes, and to go on from where it exists.
+        device: where steps on samples compute; None for the model's own.
         on_epoch: called with each finished epoch.
         on_stride: called every few seconds within an epoch.
     """
@@ -118,6 +119,7 @@ class Trainer:
         phase: str = "select",
         select: CSR | None = None,
         checkpoint: Path | None = None,
+        device: torch.device | None = None,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
         on_stride: Callable[[Stride], None] = lambda stride: None,
     ) -> None:
@@ -130,7 +132,7 @@ class Trainer:
         self.on_stride = on_stride
         model.reset(generator_for(seed, device=model.graph.device))
         self.batches = make_batches(model, config, seed)
-        self.step = make_step(model, config, self.batches)
+        self.step = make_step(model, config, self.batches, device or model.graph.device)
         self.progress = Progress([])
         self.best: State = {}
 

@@ -175,7 +175,7 @@ def test_what_cannot_be_sampled_is_refused() -> None:
         Trainer(world_model("gat"), CONFIG.model_copy(update={"fanout": {"intracts": (5, 3)}}), seed=1)
     fixed = FixedVectors(hand_graph(knowledge=False), torch.ones(2, 4), torch.ones(3, 4))
     sampler = NeighborSampler(fixed.graph, (2,) * fixed.settings.layers)
-    step = SampledStep(fixed, None, None, sampler)
+    step = SampledStep(fixed, torch.device("cpu"), None, None, sampler)
     with pytest.raises(UsageError, match="fixed runs on the whole graph alone"):
         step(step.prepare(Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([2]), generator_for(0))))
 
@@ -188,8 +188,6 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
         make_config("gat", storage="bfloat16")
     with pytest.raises(UsageError, match="pool_by popularity is for the softmax loss"):
         make_config("gat", pool=100, pool_by="popularity")
-    with pytest.raises(UsageError, match="on the CPU alone"):
-        make_config("gat", sampling="neighbor", device="cuda")
 
 
 def test_a_consumer_may_stop_early() -> None:
@@ -198,3 +196,16 @@ def test_a_consumer_may_stop_early() -> None:
     assert next(values) == 0
     values.close()
     assert len(begun) < 10
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_gpu_a_step_is_what_it_is_on_the_cpu(kind: str) -> None:
+    """Graph, table and optimisers stay in the machine's memory; only samples go to the device."""
+    models = [world_model(kind) for _ in range(2)]
+    losses = [
+        [row.loss for row in Trainer(model, CONFIG, seed=1, device=torch.device(device)).run().history]
+        for model, device in zip(models, ("cpu", "cuda"), strict=True)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert all(parameter.device.type == "cpu" for parameter in models[1].parameters())
