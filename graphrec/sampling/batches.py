@@ -96,7 +96,8 @@ class BatchSampler:
         device, generator = self.seen.device, generator_for(self.seed, epoch)
         kind = torch.int32 if self.num_pairs < 2**31 else torch.int64
         order = torch.randperm(self.num_pairs, generator=generator, dtype=kind).to(device)
-        for step, rows in enumerate(order[first * self.batch_size :].split(self.batch_size), start=first):
+        for step in range(first, len(self)):
+            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield self._batch(rows.long(), generator_for(self.seed, epoch, step, device=device))
 
     def _batch(self, rows: Tensor, generator: torch.Generator) -> Batch:

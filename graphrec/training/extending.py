@@ -13,7 +13,6 @@ from graphrec.sampling import Fanout, generator_for
 from graphrec.sparse import CSR, spmm
 from graphrec.training.fitting import graph_for
 from graphrec.training.inference import embed
-from graphrec.training.steps import fanout_for
 from graphrec.training.warm import Start, known_nodes, take_over
 
 
@@ -44,7 +43,7 @@ def extend_model(dataset: Dataset, config: RunConfig, start: Start, fanout: Fano
     model.eval()
     for name, view in views_of(model).items():
         if fanout is not None and isinstance(view, EmbeddingModel):
-            view.put_vectors(_extended(view, name, dataset, start, fanout_for(view, fanout)))
+            view.put_vectors(_extended(view, name, dataset, start, fanout))
     return model
 
 

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.errors import OutputError, UsageError
+from graphrec.errors import OutputError
 from graphrec.files import map_array
 from graphrec.graph import Block
 from graphrec.models import EmbeddingModel
-from graphrec.sampling import Fanout, NeighborSampler, blocks_of
+from graphrec.sampling import Fanout, blocks_of
 from graphrec.sparse import CSR
+from graphrec.training.steps import sampler_for
 
 BLOCK_EDGES = 2**21
 """Edges of one block; a row with more is a block by itself."""
@@ -77,8 +78,7 @@ def embed(model: EmbeddingModel, nodes: Tensor, fanout: Fanout, *, seed: int = 0
     Args:
         model: ready to score, with a ``receive`` of its own, on the CPU.
         nodes: int64 [n], distinct.
-        fanout: as ``NeighborSampler`` takes it, a hop for each layer; with all neighbours the vectors are those of
-            ``propagate``.
+        fanout: as ``sampler_for`` takes it; with all neighbours the vectors are those of ``propagate``.
         seed: of the draws.
         batch_size: nodes that share a sample.
 
@@ -88,9 +88,7 @@ def embed(model: EmbeddingModel, nodes: Tensor, fanout: Fanout, *, seed: int = 0
     Raises:
         UsageError: the fan-out does not fit the model or its graph.
     """
-    sampler = NeighborSampler(model.graph, fanout)
-    if sampler.layers != model.settings.layers:
-        raise UsageError(f"the fan-out has {sampler.layers} hops, {model.name} has {model.settings.layers} layers")
+    sampler = sampler_for(model, fanout)
     vectors = torch.empty(len(nodes), model.settings.width)
     for rows in torch.arange(len(nodes)).split(batch_size):
         sample = sampler.sample(nodes[rows], seed=seed)

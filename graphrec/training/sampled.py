@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import embedding
 
-from graphrec.errors import UsageError
 from graphrec.graph import Block
 from graphrec.models import EmbeddingModel
 from graphrec.sampling import Batch, NeighborSampler, blocks_of
@@ -29,7 +28,6 @@ from graphrec.training.rows import RowOptimizer
 from graphrec.training.step import Step
 
 AHEAD = 2  # samples drawn before they are needed
-FANOUT = 10  # edges of a node in each hop, unless asked otherwise
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -64,9 +62,6 @@ class SampledStep(Step):
         optimizer: of its parameters but the table; None where there are none.
         rows: of the table.
         sampler: on the model's graph, with a hop for each of its layers.
-
-    Raises:
-        UsageError: hops and layers differ in number.
     """
 
     def __init__(
@@ -77,11 +72,6 @@ class SampledStep(Step):
         rows: RowOptimizer,
         sampler: NeighborSampler,
     ) -> None:
-        if sampler.layers != model.settings.layers:
-            raise UsageError(
-                f"the fan-out has {sampler.layers} hops, {model.name} has {model.settings.layers} layers",
-                "give one number for each layer",
-            )
         self.model = model
         self.device = device
         self.loss = SampleLoss(model)

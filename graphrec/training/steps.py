@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from graphrec.config import RunConfig, TrainingConfig
 from graphrec.errors import UsageError
-from graphrec.models import EmbeddingModel
+from graphrec.graph.hetero import INTERACTS, assemble
+from graphrec.models import EmbeddingModel, build_model, views_of
 from graphrec.sampling import BatchSampler, Fanout, NeighborSampler, groups_of
 from graphrec.training.rows import ROW_OPTIMIZERS
-from graphrec.training.sampled import FANOUT, SampledStep
+from graphrec.training.sampled import SampledStep
 from graphrec.training.step import CapturedStep, Step, WholeStep
+
+FANOUT = 10  # edges of a node in each hop, unless asked otherwise
 
 
 def make_batches(model: EmbeddingModel, config: TrainingConfig, seed: int) -> BatchSampler:
@@ -50,8 +54,31 @@ def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampl
     ]
     others = [group for group in others if group["params"]]
     rows = ROW_OPTIMIZERS[config.optimizer](model.table, config.learning_rate, batches.seed)
-    sampler = NeighborSampler(model.graph, fanout_for(model, config.fanout))
+    sampler = sampler_for(model, config.fanout)
     return SampledStep(model, device, torch.optim.Adam(others, fused=True) if others else None, rows, sampler)
+
+
+def sampler_for(model: EmbeddingModel, fanout: Fanout) -> NeighborSampler:
+    """A sampler on a model's graph.
+
+    Args:
+        model: whose graph and layers the fan-out is to fit.
+        fanout: as ``NeighborSampler`` takes it, without what a graph of interactions alone does not have; an empty one is
+            10 in each layer.
+
+    Raises:
+        UsageError: it names no kind of edge of the graph, or has not a hop for each layer.
+    """
+    layers = model.settings.layers
+    if isinstance(fanout, Mapping) and model.graph.num_relations == 2:
+        if INTERACTS not in fanout:
+            raise UsageError(f"{model.name} needs a fan-out for {INTERACTS}", f"add --fanout {INTERACTS}=10,10, say")
+        fanout = {INTERACTS: fanout[INTERACTS]}
+    sampler = NeighborSampler(model.graph, fanout or (FANOUT,) * layers)
+    if sampler.layers != layers:
+        message = f"the fan-out has {sampler.layers} hops, {model.name} has {layers} layers"
+        raise UsageError(message, "give one number for each layer")
+    return sampler
 
 
 def check_sampling(config: RunConfig, relations: Sequence[str]) -> None:
@@ -62,24 +89,14 @@ def check_sampling(config: RunConfig, relations: Sequence[str]) -> None:
         relations: of the data's graph, by edge type, inverses included.
 
     Raises:
-        UsageError: it names no kind of edge, or has not a hop for each layer.
+        UsageError: as ``sampler_for``.
     """
-    fanout = config.training.fanout
-    if config.training.sampling == "full" or not fanout:
+    fanout, nothing = config.training.fanout, np.zeros(0, np.int32)
+    if config.training.sampling == "full":
         return
-    _, counts = groups_of(relations, fanout)
-    for name, settings in config.models.items():
-        layers = getattr(settings, "layers", len(counts))
-        if layers != len(counts):
-            message = f"the fan-out has {len(counts)} hops, {name} has {layers} layers"
-            raise UsageError(message, "give one number for each layer")
-    interacts = relations[0]
-    if isinstance(fanout, Mapping) and interacts not in fanout and "lightgcn" in config.models:
-        raise UsageError(f"lightgcn needs a fan-out for {interacts}", f"add --fanout {interacts}=10,10, say")
-
-
-def fanout_for(model: EmbeddingModel, fanout: Fanout) -> Fanout:
-    """The fan-out for a model, without kinds of edges that its graph leaves out; an empty one is 10 in each layer."""
-    if isinstance(fanout, Mapping) and model.graph.num_relations == 2:
-        return {kind: counts for kind, counts in fanout.items() if kind == model.graph.relations[0]}
-    return fanout or (FANOUT,) * model.settings.layers
+    if fanout:
+        groups_of(relations, fanout)
+    edgeless = assemble((0, 0, 0), relations[::2], nothing, nothing, nothing)
+    for view in views_of(build_model(config.model, edgeless, config.models)).values():
+        if isinstance(view, EmbeddingModel):
+            sampler_for(view, fanout)

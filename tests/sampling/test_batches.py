@@ -59,3 +59,11 @@ def test_a_pool_is_shared_and_its_odds_are_those_of_the_draw() -> None:
     assert odds[batch.negative == 0].unique().item() == pytest.approx(1.25)
     uniform = next(BatchSampler(seen, batch_size=3, seed=0, pool=4000).epoch(1))
     assert uniform.log_odds is None and set(uniform.negative.tolist()) == set(range(5))
+
+
+def test_an_epoch_can_be_gone_on_with_from_any_batch() -> None:
+    sampler = BatchSampler(pairs(ROWS, 3, 5), batch_size=2, seed=0)
+    whole = [batch.negative.tolist() for batch in sampler.epoch(1)]
+    assert len(whole) == 3
+    for first in range(4):
+        assert [batch.negative.tolist() for batch in sampler.epoch(1, first)] == whole[first:]

@@ -89,6 +89,27 @@ def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bytes(
     assert same(whole, resumed)
 
 
+def test_a_run_stopped_while_it_is_judged_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last checkpoint stands behind the epoch's last batch then, and no batch is left of it."""
+    config = CONFIG.model_copy(update={"epochs": 3, "eval_every": 2})
+    whole, resumed = gat(), gat()
+    expected = Trainer(whole, config, seed=1, select=SELECT).run()
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "gat.safetensors"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer_module, "SAVE_SECONDS", 0)
+        patch.setattr(trainer_module, "evaluate", stop)
+        Trainer(gat(), config, seed=1, select=SELECT, checkpoint=path).run()
+    progress = Trainer(resumed, config, seed=1, select=SELECT, checkpoint=path).run()
+    assert [row.loss for row in progress.history] == [row.loss for row in expected.history]
+    assert same(whole, resumed)
+
+
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "gat.safetensors"
     whole, resumed = gat(), gat()
