@@ -63,8 +63,8 @@ def sampler_for(model: EmbeddingModel, fanout: Fanout) -> NeighborSampler:
 
     Args:
         model: whose graph and layers the fan-out is to fit.
-        fanout: as ``NeighborSampler`` takes it, without what a graph of interactions alone does not have; an empty one is
-            10 in each layer.
+        fanout: as ``NeighborSampler`` takes it; kinds that a graph of interactions alone lacks are left out, and an
+            empty one is 10 in each layer.
 
     Raises:
         UsageError: it names no kind of edge of the graph, or has not a hop for each layer.
