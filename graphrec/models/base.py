@@ -37,6 +37,14 @@ class Model(nn.Module, ABC):
         self.graph = graph
         self.settings = settings
 
+    @classmethod
+    def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
+        """Why the model cannot serve a graph, as a clause ("the data has no timestamps"); None if it can.
+
+        A fusion leaves such a view out and says so; alone, the model is refused.
+        """
+        return None
+
     def fit(self) -> None:
         """Compute the model from its graph in closed form. A model trained by gradient does nothing here."""
 
