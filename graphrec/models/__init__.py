@@ -9,14 +9,21 @@ from typing import Any
 from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
+from graphrec.models.ease import EASE
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
 from graphrec.models.gat import GAT, GATSettings
+from graphrec.models.item_item import ItemItem
 from graphrec.models.item_knn import ItemKNN
+from graphrec.models.knowledge_knn import KnowledgeKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
+from graphrec.models.rp3beta import RP3Beta
+from graphrec.models.slim import SLIM
 
-MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Fused)}
+MODELS: dict[str, type[Model]] = {
+    cls.name: cls for cls in (Popularity, ItemKNN, RP3Beta, EASE, SLIM, KnowledgeKNN, LightGCN, GAT, Fused)
+}
 
 
 def model_class(name: str) -> type[Model]:
@@ -70,17 +77,22 @@ def views_of(model: Model) -> dict[str, Model]:
 
 
 __all__ = [
+    "EASE",
     "GAT",
     "MODELS",
+    "SLIM",
     "EmbeddingModel",
     "EmbeddingSettings",
     "Fused",
     "GATSettings",
+    "ItemItem",
     "ItemKNN",
+    "KnowledgeKNN",
     "LightGCN",
     "LightGCNSettings",
     "Model",
     "Popularity",
+    "RP3Beta",
     "build_model",
     "make_settings",
     "model_class",

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph
 from graphrec.graph.hetero import assemble
-from graphrec.models import ItemKNN, item_knn
+from graphrec.models import ItemKNN, item_item
 from graphrec.models.item_knn import ItemKNNSettings
 from tests.worlds import pairs
 
@@ -93,7 +93,7 @@ def test_keeps_the_nearest_with_ties_to_the_lower_item() -> None:
 def test_blocks_change_nothing(neighbours: int, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ItemKNNSettings(neighbours=neighbours)
     whole = fitted(settings, random_graph(1))
-    monkeypatch.setattr(item_knn, "_BLOCK_PAIRS", 5)
+    monkeypatch.setattr(item_item, "_BLOCK_PAIRS", 5)
     parts = fitted(settings, random_graph(1))
     assert torch.equal(whole.rowptr, parts.rowptr)
     assert torch.equal(whole.col, parts.col)
