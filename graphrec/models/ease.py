@@ -64,6 +64,8 @@ class EASE(ItemItem):
         )
 
     def nearest(self) -> Iterator[sparse.csr_array]:
+        if not self.graph.num_items:  # LAPACK refuses a matrix of nothing
+            return
         inverse = self._inverse()
         diagonal = inverse.diagonal().copy()
         step = max(1, _BLOCK_ENTRIES // max(1, len(inverse)))
@@ -82,8 +84,8 @@ class EASE(ItemItem):
         for routine, rest in ((lapack.spotrf, {"clean": 0, "overwrite_a": 1}), (lapack.spotri, {"overwrite_c": 1})):
             result, info = routine(gram.T, lower=1, **rest)
             if info:
-                raise UsageError(f"ridge {self.settings.ridge} is too small for float32 on this data", "give a larger one")
-            assert not len(gram) or np.shares_memory(result, gram)
+                raise UsageError(f"ridge {self.settings.ridge} is too small for float32 on this data", "give a larger")
+            assert np.shares_memory(result, gram)
         return gram
 
     def _gram(self) -> np.ndarray:

@@ -23,10 +23,12 @@ class RP3BetaSettings(ItemItemSettings):
     Args:
         alpha: α ≥ 0, the power to which each step's probability is raised; 1 is the plain walk.
         beta: β ≥ 0; an item of d users is divided by d^β, so that what everybody uses comes up less.
+        normalize: whether what is kept of a used item is divided by its sum, so that each speaks as loudly.
     """
 
     alpha: float = 0.5
     beta: float = 0.2
+    normalize: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,7 +43,7 @@ class RP3Beta(ItemItem):
     one of their d_v items (Cooper et al. 2014, *Random walks in recommender systems*, who raise them to α; Paudel et
     al. 2017, *Updatable, accurate, diverse, and scalable recommendations for interactive applications*, eq. 5, who
     divide by popularity). Each used item keeps the ``neighbours`` items that it speaks most for, as in the published
-    evaluations (Ferrari Dacrema et al. 2021). Departures: the first step, from the user to one of their items, is left
+    evaluations (Ferrari Dacrema et al. 2021, from whom ``normalize`` is, too). Departures: the first step, from the user to one of their items, is left
     out, since it is the same number for all items; the walk does not return to the item it was at.
 
     Args:
@@ -63,4 +65,7 @@ class RP3Beta(ItemItem):
         for row, block in products(users_of, step):
             block.data *= start[row] * end[block.indices]
             block.data[row == block.indices] = 0
-            yield keep_largest(block, self.settings.neighbours)
+            kept = keep_largest(block, self.settings.neighbours)
+            if self.settings.normalize:
+                kept.data /= np.repeat(kept.sum(axis=1), np.diff(kept.indptr))
+            yield kept
