@@ -20,6 +20,7 @@ from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
 from graphrec.models.rp3beta import RP3Beta
 from graphrec.models.slim import SLIM
+from graphrec.models.trained import TrainedModel
 
 MODELS: dict[str, type[Model]] = {
     cls.name: cls for cls in (Popularity, ItemKNN, RP3Beta, EASE, SLIM, KnowledgeKNN, LightGCN, GAT, Fused)
@@ -93,6 +94,7 @@ __all__ = [
     "Model",
     "Popularity",
     "RP3Beta",
+    "TrainedModel",
     "build_model",
     "make_settings",
     "model_class",

@@ -34,7 +34,8 @@ class KnowledgeKNN(ItemItem):
 
     @classmethod
     def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
-        return None if len(_facts(graph)[0]) else "no knowledge touches the items of the data"
+        known = graph.num_relations > 2 and len(_facts(graph)[0])
+        return None if known else "no knowledge touches the items of the data"
 
     def nearest(self) -> Iterator[sparse.csr_array]:
         weights = self._weights()
