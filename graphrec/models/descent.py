@@ -17,9 +17,22 @@ _TOLERANCE = 1e-3  # of the largest weight: a sweep that changes none by more is
 
 @_jit
 def solve_rows(  # type: ignore[no-untyped-def]
-    block, first, last, scratch, start, item_ptr, item_users, user_ptr, user_items, lasso, ridge, nonnegative, kept, weight
+    block,
+    first,
+    last,
+    scratch,
+    start,
+    item_ptr,
+    item_users,
+    user_ptr,
+    user_items,
+    lasso,
+    ridge,
+    nonnegative,
+    kept,
+    weight,
 ):
-    """Items start + first .. start + last − 1: descend, then keep the weights furthest from 0 in ``kept``, ``weight``."""
+    """Items start + first .. start + last − 1: descend, then keep the weights furthest from 0 and their items."""
     residual, weights, met, candidates = scratch
     for row in range(first, last):
         item = start + row

@@ -39,10 +39,9 @@ class ItemItemSettings:
 
 
 class ItemItem(Model):
-    """score(u, i) = Σ_j s(i, j) over u's items j, of which only the largest s are kept; i itself is left out.
+    """score(u, i) = Σ_j s(i, j) over u's items j, of which only i's nearest are kept; i itself is left out.
 
-    A subclass says what s is, in ``nearest``, and whether an item keeps the items that speak most for it or, with
-    ``by_used``, those that it speaks most for.
+    A subclass says what s is, in ``nearest``.
 
     Args:
         graph: whose items are compared by ``fit``.
@@ -54,7 +53,6 @@ class ItemItem(Model):
     """
 
     Settings: ClassVar[type] = ItemItemSettings
-    by_used: ClassVar[bool] = False
     rowptr: Tensor
     col: Tensor
     value: Tensor
@@ -67,18 +65,11 @@ class ItemItem(Model):
 
     @abstractmethod
     def nearest(self) -> Iterator[sparse.csr_array]:
-        """Blocks of rows, from the first item to the last, with the s to keep, float32 [rows, I].
-
-        A row is the recommended item and a column the used one; with ``by_used`` the other way round.
-        """
+        """Blocks of rows i, from the first item to the last, with the s(i, j) to keep, float32 [rows, I]."""
 
     def fit(self) -> None:
-        """Compare all items, a block of them at a time, and keep each one's neighbours (ties to the lower item)."""
-        size = self.graph.num_items
-        blocks = [sparse.csr_array((0, size), dtype=np.float32), *self.nearest()]
-        kept = sparse.vstack(blocks, format="csr")
-        kept = kept if self.by_used else kept.T.tocsr()
-        kept.sort_indices()
+        """Compare all items, a block of them at a time, and keep each one's nearest (ties to the lower item)."""
+        kept = turned(self.nearest(), self.graph.num_items)
         device = self.graph.device
         self.rowptr = torch.from_numpy(kept.indptr.astype(np.int64)).to(device)
         self.col = torch.from_numpy(kept.indices.astype(np.int32)).to(device)
@@ -136,6 +127,13 @@ class ItemItem(Model):
         """The neighbours as a scipy matrix that shares their memory on a CPU."""
         parts = tuple(part.cpu().numpy() for part in (self.value, self.col, self.rowptr))
         return sparse.csr_array(parts, shape=(self.graph.num_items, self.graph.num_items))
+
+
+def turned(blocks: Iterator[sparse.csr_array], num_items: int) -> sparse.csr_array:
+    """The transpose of blocks of rows that stand below each other, its columns sorted."""
+    whole = sparse.vstack([sparse.csr_array((0, num_items), dtype=np.float32), *blocks], format="csr").T.tocsr()
+    whole.sort_indices()
+    return whole
 
 
 def structure(csr: CSR) -> sparse.csr_array:

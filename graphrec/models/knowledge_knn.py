@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from graphrec.graph import HeteroGraph
-from graphrec.models.item_item import ItemItem, ItemItemSettings, keep_largest, products
+from graphrec.models.item_item import ItemItem, keep_largest, products
 
 
 class KnowledgeKNN(ItemItem):

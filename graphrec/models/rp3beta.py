@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from graphrec.models.base import check_setting
-from graphrec.models.item_item import ItemItem, ItemItemSettings, keep_largest, products, structure
+from graphrec.models.item_item import ItemItem, ItemItemSettings, keep_largest, products, structure, turned
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class RP3Beta(ItemItem):
 
     P_jv = 1/d_j is the chance of a step from item j to one of its d_j users, P_vi = 1/d_v that of one from user v to
     one of their d_v items (Cooper et al. 2014, *Random walks in recommender systems*, who raise them to α; Paudel et
-    al. 2017, *Updatable, accurate, diverse, and scalable recommendations for interactive applications*, eq. 5, who
-    divide by popularity). Each used item keeps the ``neighbours`` items that it speaks most for, as in the published
-    evaluations (Ferrari Dacrema et al. 2021, from whom ``normalize`` is, too). Departures: the first step, from the user to one of their items, is left
+    al. 2017, *Updatable, accurate, diverse, and scalable recommendations for interactive applications*, who divide by
+    popularity). As in the published evaluations (Ferrari Dacrema et al. 2021, from whom ``normalize`` is, too), each
+    used item keeps the ``neighbours`` items that it speaks most for, and of what is left each recommended item keeps
+    the ``neighbours`` that speak most for it. Departures: the first step, from the user to one of their items, is left
     out, since it is the same number for all items; the walk does not return to the item it was at.
 
     Args:
@@ -53,9 +54,12 @@ class RP3Beta(ItemItem):
 
     name: ClassVar[str] = "rp3beta"
     Settings: ClassVar[type] = RP3BetaSettings
-    by_used: ClassVar[bool] = True
 
     def nearest(self) -> Iterator[sparse.csr_array]:
+        yield keep_largest(turned(self._spoken_for(), self.graph.num_items), self.settings.neighbours)
+
+    def _spoken_for(self) -> Iterator[sparse.csr_array]:
+        """Blocks of rows j with the s(i, j) that used items keep."""
         seen = structure(self.graph.seen)
         users_of, degree = seen.T.tocsr(), np.maximum(np.diff(seen.indptr), 1)
         popularity = np.maximum(np.diff(users_of.indptr), 1)

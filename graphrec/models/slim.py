@@ -30,7 +30,7 @@ class SLIMSettings(ItemItemSettings):
         nonnegative: whether all weights must be ≥ 0, as in the paper.
     """
 
-    lasso: float = 1.0
+    lasso: float = 0.3
     ridge: float = 100.0
     nonnegative: bool = True
 
@@ -45,8 +45,8 @@ class SLIM(ItemItem):
 
     Ning & Karypis (2011), *SLIM: Sparse linear methods for top-N recommender systems*, eq. 4. Departures: w_j = 0 for
     items that nobody used together with i (which is exact for w ≥ 0, since the error only grows with them); at most
-    ``neighbours`` weights are kept, those furthest from 0; descent ends when no weight moves by more than a thousandth of the
-    largest.
+    ``neighbours`` weights are kept, those furthest from 0; descent ends when no weight moves by more than a thousandth
+    of the largest.
 
     Args:
         graph: whose interactions are compared by ``fit``; it uses no knowledge.

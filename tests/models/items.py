@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from graphrec.graph import HeteroGraph
 from graphrec.graph.hetero import assemble

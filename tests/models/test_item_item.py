@@ -60,12 +60,11 @@ def test_blocks_and_fewer_neighbours(name: str, monkeypatch: pytest.MonkeyPatch)
     for buffer, same in zip(some.buffers(), parts.buffers(), strict=True):
         assert torch.equal(buffer, same)
     kept, of_all = kept_matrix(some), kept_matrix(whole)
-    axis = 1 if some.by_used else 0
-    assert (kept != 0).sum(axis=axis).max() == 3
+    assert (kept != 0).sum(axis=0).max() == 3
     assert np.allclose(kept[kept != 0], of_all[kept != 0])
-    assert np.allclose(np.sort(np.abs(kept), axis=axis), np.sort(np.abs(np.where(kept, of_all, 0)), axis=axis))
-    smallest = np.where(kept == 0, np.inf, np.abs(kept)).min(axis=axis)
-    assert np.all(np.where(kept == 0, np.abs(of_all), 0).max(axis=axis) <= smallest + 1e-6)
+    if name != "rp3beta":  # where used items, too, keep a few
+        smallest = np.where(kept == 0, np.inf, np.abs(kept)).min(axis=0)
+        assert np.all(np.where(kept == 0, np.abs(of_all), 0).max(axis=0) <= smallest + 1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

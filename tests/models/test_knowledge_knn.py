@@ -48,9 +48,10 @@ def test_items_that_nobody_used_are_recommended() -> None:
 
 
 def test_equals_dense_tf_idf() -> None:
-    facts = np.argwhere(np.random.default_rng(0).random((12, 9, 2)) < 0.2) + [0, 0, 1]
+    facts = np.argwhere(np.random.default_rng(0).random((12, 9, 2)) < 0.2)
     table = np.zeros((12, 18))
-    table[facts[:, 0], facts[:, 1] * 2 + facts[:, 2] - 1] = 1
+    table[facts[:, 0], facts[:, 1] * 2 + facts[:, 2]] = 1
+    facts[:, 2] += 1
     table *= np.log(12 / np.maximum(table.sum(axis=0), 1))
     table = np.hstack([table, np.log(12) * np.eye(12)])
     table /= np.linalg.norm(table, axis=1)[:, None]

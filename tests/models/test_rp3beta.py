@@ -44,13 +44,14 @@ def test_equals_the_matrix_products(alpha: float, beta: float) -> None:
     assert np.allclose(kept_matrix(fitted(RP3BetaSettings(alpha=alpha, beta=beta), 4)), walk, atol=1e-6)
 
 
-def test_a_used_item_keeps_those_it_speaks_most_for() -> None:
+def test_both_items_of_a_pair_must_keep_it() -> None:
+    """Used items 0 to 3 speak most for 1, 0, 0 and 1; item 0 then keeps 2 rather than 1, and item 1 keeps 3, not 0."""
     kept = kept_matrix(fitted(RP3BetaSettings(neighbours=1, alpha=1.0, beta=0.0)))
-    assert [row.nonzero()[0].tolist() for row in kept] == [[1], [0], [0], [1], []]
+    assert [row.nonzero()[0].tolist() for row in kept] == [[], [], [0], [1], []]
 
 
 def test_normalized_each_used_item_speaks_as_loudly() -> None:
-    plain, normal = (kept_matrix(fitted(RP3BetaSettings(neighbours=4, normalize=flag), 4)) for flag in (False, True))
+    plain, normal = (kept_matrix(fitted(RP3BetaSettings(normalize=flag), 4)) for flag in (False, True))
     total = plain.sum(axis=1, keepdims=True)
     assert np.allclose(normal, plain / np.where(total > 0, total, 1), atol=1e-6)
 
