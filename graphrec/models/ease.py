@@ -1,6 +1,6 @@
 """EASE: the linear item–item model with the least squared error, in closed form.
 
-I items, B rows at a time.
+I items.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from scipy import sparse
-from scipy.linalg import lapack
+from torch import Tensor
 
 from graphrec.data.large.memory import available_memory
 from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import check_setting
+from graphrec.models.inverse import invert_, symmetric_rows
 from graphrec.models.item_item import ItemItem, ItemItemSettings, keep_largest, products, structure
 
 _BLOCK_ENTRIES = 2**22
@@ -42,8 +44,8 @@ class EASE(ItemItem):
     """min ‖X − XB‖² + λ‖B‖² with diag B = 0, X the interactions: B = I − P · diag(1 / diag P), P = (XᵀX + λI)⁻¹.
 
     Steck (2019), *Embarrassingly shallow autoencoders for sparse data*, eq. 8. The score of item i for user u is
-    Σ_j B_ji over u's items j. Departure: each item keeps the ``neighbours`` weights furthest from 0; more than there
-    are items keeps all. P is computed in place, in float32, by LAPACK: one array of I × I numbers and no second one.
+    Σ_j B_ji over u's items j. Departure: each item keeps the ``neighbours`` weights furthest from 0; as many as there
+    are items keeps all. P is computed in place, in float32: one array of I × I numbers and no second one.
 
     Args:
         graph: whose interactions are compared by ``fit``; it uses no knowledge.
@@ -64,49 +66,27 @@ class EASE(ItemItem):
         )
 
     def nearest(self) -> Iterator[sparse.csr_array]:
-        if not self.graph.num_items:  # LAPACK refuses a matrix of nothing
-            return
         inverse = self._inverse()
-        diagonal = inverse.diagonal().copy()
+        diagonal = inverse.diagonal().clone()
         step = max(1, _BLOCK_ENTRIES // max(1, len(inverse)))
         for start in range(0, len(inverse), step):
-            block = _symmetric_rows(inverse, start, min(start + step, len(inverse)))
-            block /= -diagonal[start : start + len(block), None]
-            np.fill_diagonal(block[:, start:], 0)
-            yield keep_largest(sparse.csr_array(block), self.settings.neighbours)
+            stop = min(start + step, len(inverse))
+            block = symmetric_rows(inverse, start, stop) / -diagonal[start:stop, None]
+            block[:, start:stop].fill_diagonal_(0)
+            yield keep_largest(sparse.csr_array(block.numpy()), self.settings.neighbours)
 
-    def _inverse(self) -> np.ndarray:
-        """P, float32 [I, I], valid on and above the diagonal.
-
-        LAPACK counts along columns, so that it is given the transpose, a view, and asked for the part below.
-        """
+    def _inverse(self) -> Tensor:
+        """P, float32 [I, I], right on and above the diagonal."""
         gram = self._gram()
-        for routine, rest in ((lapack.spotrf, {"clean": 0, "overwrite_a": 1}), (lapack.spotri, {"overwrite_c": 1})):
-            result, info = routine(gram.T, lower=1, **rest)
-            if info:
-                raise UsageError(f"ridge {self.settings.ridge} is too small for float32 on this data", "give a larger")
-            assert np.shares_memory(result, gram)
+        if not invert_(gram):
+            raise UsageError(f"ridge {self.settings.ridge} is too small for float32 on this data", "give a larger one")
         return gram
 
-    def _gram(self) -> np.ndarray:
+    def _gram(self) -> Tensor:
         """XᵀX + λI, float32 [I, I]."""
         seen = structure(self.graph.seen)
         gram = np.zeros((self.graph.num_items, self.graph.num_items), dtype=np.float32)
         for row, block in products(seen.T.tocsr(), seen):
             gram[row, block.indices] = block.data
         gram.flat[:: len(gram) + 1] += self.settings.ridge
-        return gram
-
-
-def _symmetric_rows(upper: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Rows start..stop − 1 of the symmetric matrix of which ``upper`` is right on and above the diagonal.
-
-    >>> _symmetric_rows(np.array([[1, 2, 3], [0, 4, 5], [0, 0, 6]]), 1, 3)
-    array([[2, 4, 5],
-           [3, 5, 6]])
-    """
-    rows = upper[start:stop].copy()
-    rows[:, :start] = upper[:start, start:stop].T
-    square = np.triu(rows[:, start:stop])
-    rows[:, start:stop] = square + np.triu(square, 1).T
-    return rows
+        return torch.from_numpy(gram)
