@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 _BLOCK = 512  # rows swept at once: beside the matrix there are two panels of n × 512
-_ROWS = 4096  # rows that one product changes
+_ROWS = 2048  # rows that one product changes
 
 
 def invert_(upper: Tensor, block: int = _BLOCK) -> bool:

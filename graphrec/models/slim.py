@@ -30,7 +30,7 @@ class SLIMSettings(ItemItemSettings):
         nonnegative: whether all weights must be ≥ 0, as in the paper.
     """
 
-    lasso: float = 0.3
+    lasso: float = 0.1
     ridge: float = 100.0
     nonnegative: bool = True
 
