@@ -5,6 +5,8 @@ B pairs in a batch, D width.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
@@ -107,6 +109,98 @@ def pool_softmax_loss(
         logit_BP = logit_BP - log_odds_P
     against_B = logit_BP.masked_fill(used_BP, -torch.inf).logsumexp(dim=1)
     return (torch.logaddexp(own_B, against_B) - own_B).mean()
+
+
+def bilateral_softmax_loss(
+    user_BD: Tensor,
+    positive_BD: Tensor,
+    against_PD: Tensor,
+    used_BP: Tensor,
+    temperature: float,
+    negative_weight: float = 1.0,
+    log_odds_P: Tensor | None = None,
+) -> Tensor:
+    """Softmax with a weight of its own on the negatives: mean of −cos(u, i)/τ + w ln Σ_j exp(cos(u, j)/τ).
+
+    The bilateral softmax loss as its authors' code has it (Wu et al. 2024, "BSL: Understanding and Improving Softmax
+    Loss for Recommendation"; there w is called τ₂, and w = 1 sampled softmax). Unlike in ``softmax_loss`` the sum does
+    not hold the pair's own item, so a pair that is ranked well still pulls. Departures: items that the user has used
+    never count as negatives; the paper's mean over a user's positives is not taken, nor is it for LightGCN in that
+    code. A pair that has no negative counts 0.
+
+    Args:
+        user_BD, positive_BD: propagated vectors, one row an observed pair.
+        against_PD: those of the negatives: of a pool, or ``positive_BD`` again for the batch's own items.
+        used_BP: bool, whether user b has used item p of the negatives; the pair's own item is used.
+        temperature: τ > 0.
+        negative_weight: w > 0.
+        log_odds_P: as in ``pool_softmax_loss``.
+
+    Returns:
+        A scalar of either sign.
+
+    >>> used = torch.eye(2, dtype=torch.bool)
+    >>> bilateral_softmax_loss(torch.eye(2), torch.eye(2), torch.eye(2), used, temperature=1.0)    # −1 + ln e^0
+    tensor(-1.)
+    """
+    unit_BD = normalize(user_BD, dim=-1)
+    own_B = (unit_BD * normalize(positive_BD, dim=-1)).sum(dim=-1) / temperature
+    logit_BP = unit_BD @ normalize(against_PD, dim=-1).T / temperature
+    if log_odds_P is not None:
+        logit_BP = logit_BP - log_odds_P
+    against_B = logit_BP.masked_fill(used_BP, -torch.inf).logsumexp(dim=1)
+    return (negative_weight * against_B - own_B).masked_fill(used_BP.all(dim=1), 0.0).mean()
+
+
+def alignment_uniformity_loss(user_BD: Tensor, item_BD: Tensor, uniformity: float) -> Tensor:
+    """Alignment of observed pairs, and how evenly users and items lie on the sphere (Wang et al. 2022, DirectAU).
+
+    With all vectors at length 1: mean ‖u − i‖² + γ/2 · (ln mean exp(−2 ‖u − u'‖²) + ln mean exp(−2 ‖i − i'‖²)), the
+    means over the batch's pairs, and over all two of its rows, as in the authors' code: a user that comes twice is two
+    rows. There are no negatives. A batch of one pair has no uniformity.
+
+    Args:
+        user_BD, item_BD: propagated vectors, one row an observed pair.
+        uniformity: γ ≥ 0.
+
+    Returns:
+        A scalar of either sign.
+
+    >>> alignment_uniformity_loss(torch.eye(2), torch.eye(2), uniformity=1.0)    # ‖u − u'‖² = 2, twice half of ln e^-4
+    tensor(-4.)
+    """
+    user_BD, item_BD = normalize(user_BD, dim=-1), normalize(item_BD, dim=-1)
+    alignment = (user_BD - item_BD).square().sum(dim=-1).mean()
+    return alignment + uniformity * (_log_potential(user_BD) + _log_potential(item_BD)) / 2
+
+
+def _log_potential(unit_BD: Tensor) -> Tensor:
+    """ln of the mean of exp(−2 ‖x − y‖²) over all two rows of unit vectors, for which ‖x − y‖² = 2 − 2 x·y."""
+    rows = len(unit_BD)
+    if rows < 2:
+        return unit_BD.new_zeros(())
+    exponent_BB = 4 * (unit_BD @ unit_BD.T) - 4
+    itself_BB = torch.eye(rows, dtype=torch.bool, device=unit_BD.device)
+    return exponent_BB.masked_fill(itself_BB, -torch.inf).flatten().logsumexp(dim=0) - math.log(rows * (rows - 1))
+
+
+def info_nce_loss(one_BD: Tensor, other_BD: Tensor, temperature: float) -> Tensor:
+    """Two views of the same nodes: mean of −ln softmax over all nodes of cos / τ at the node itself.
+
+    InfoNCE as contrastive recommenders use it (Yu et al. 2022, SimGCL), from the first view to the second.
+
+    Args:
+        one_BD, other_BD: vectors of B distinct nodes in either view.
+        temperature: τ > 0.
+
+    Returns:
+        A scalar ≥ 0.
+
+    >>> info_nce_loss(torch.eye(2), torch.eye(2), temperature=1.0)    # ln(1 + e^-1)
+    tensor(0.3133)
+    """
+    logit_BB = normalize(one_BD, dim=-1) @ normalize(other_BD, dim=-1).T / temperature
+    return cross_entropy(logit_BB, torch.arange(len(one_BD), device=one_BD.device))
 
 
 def l2_penalty(*vectors_BD: Tensor) -> Tensor:

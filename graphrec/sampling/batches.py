@@ -32,7 +32,8 @@ class Batch:
 
     Args:
         user, positive: int64 [B].
-        negative: int64 [B], for each pair one item its user has not used; or int64 [P], a pool that all pairs share.
+        negative: int64 [B], for each pair one item its user has not used; or int64 [P], a pool that all pairs share; or
+            int64 [0], where none were asked for.
         generator: the source of the step's further draws (dropout).
         pooled: whether it is a pool.
         log_odds: float32 [P], how many times as often as by a uniform draw each of the pool comes, in logarithms; None
@@ -61,18 +62,29 @@ class BatchSampler:
         batch_size: pairs a batch; the last one of an epoch may be smaller.
         seed: with the epoch and the step, determines every draw.
         pool: how many negatives all pairs of a batch share; 0 draws one for each pair.
+        paired: whether to draw that one, where there is no pool.
         pool_by: ``uniform`` over the items, or ``popularity``: an item's share of the pairs.
 
     Raises:
         TrainingError: no pair to learn from.
     """
 
-    def __init__(self, seen: CSR, batch_size: int, seed: int, *, pool: int = 0, pool_by: str = "uniform") -> None:
+    def __init__(
+        self,
+        seen: CSR,
+        batch_size: int,
+        seed: int,
+        *,
+        pool: int = 0,
+        pool_by: str = "uniform",
+        paired: bool = True,
+    ) -> None:
         self.seen = seen
         self.batch_size = batch_size
         self.seed = seed
         self.pool = pool
         self.pool_by = pool_by
+        self.paired = paired
         self.negatives = NegativeSampler(seen)
         self._usable = self._usable_pairs()
         self.num_pairs = seen.num_edges if self._usable is None else len(self._usable)
@@ -105,7 +117,8 @@ class BatchSampler:
         user = torch.searchsorted(self.seen.rowptr, pair, right=True) - 1
         item = self.seen.col[pair].long()
         if not self.pool:
-            return Batch(user, item, self.negatives.sample(user, generator), generator)
+            negative = self.negatives.sample(user, generator) if self.paired else item[:0]
+            return Batch(user, item, negative, generator)
         negative, log_odds = self._pool(generator)
         return Batch(user, item, negative, generator, True, log_odds)
 

@@ -11,6 +11,7 @@ from graphrec.config import RunConfig, TrainingConfig
 from graphrec.errors import UsageError
 from graphrec.graph.hetero import INTERACTS, assemble
 from graphrec.models import EmbeddingModel, build_model, views_of
+from graphrec.models.objective import PAIRED
 from graphrec.sampling import BatchSampler, Fanout, NeighborSampler, groups_of
 from graphrec.training.rows import ROW_OPTIMIZERS
 from graphrec.training.sampled import SampledStep
@@ -20,15 +21,15 @@ FANOUT = 10  # edges of a node in each hop, unless asked otherwise
 
 
 def make_batches(model: EmbeddingModel, config: TrainingConfig, seed: int) -> BatchSampler:
-    """The pairs and negatives to train a model on.
+    """The pairs and negatives to train a model on; none of the latter are drawn where its loss takes none.
 
     Where neighbours are sampled, a negative for each pair would have a neighbourhood of its own each; so bpr shares a
     pool there.
     """
-    pool = config.pool
-    if not pool and config.sampling == "neighbor" and model.settings.loss == "bpr":
+    pool, paired = config.pool, model.settings.loss in PAIRED
+    if not pool and config.sampling == "neighbor" and paired:
         pool = -(-config.batch_size // 4)
-    return BatchSampler(model.graph.seen, config.batch_size, seed, pool=pool, pool_by=config.pool_by)
+    return BatchSampler(model.graph.seen, config.batch_size, seed, pool=pool, pool_by=config.pool_by, paired=paired)
 
 
 def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampler, device: torch.device) -> Step:
@@ -67,9 +68,12 @@ def sampler_for(model: EmbeddingModel, fanout: Fanout) -> NeighborSampler:
             empty one is 10 in each layer.
 
     Raises:
-        UsageError: it names no kind of edge of the graph, or has not a hop for each layer.
+        UsageError: it names no kind of edge of the graph, or has not a hop for each layer; or the model has no layers.
     """
     layers = model.settings.layers
+    if layers == 0:
+        hint = "leave out the sampling, or ask for --layers 1"
+        raise UsageError(f"{model.name} with 0 layers has no neighbours to sample", hint)
     if isinstance(fanout, Mapping) and model.graph.num_relations == 2:
         if INTERACTS not in fanout:
             raise UsageError(f"{model.name} needs a fan-out for {INTERACTS}", f"add --fanout {INTERACTS}=10,10, say")

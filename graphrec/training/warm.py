@@ -100,6 +100,7 @@ def take_over(view: EmbeddingModel, name: str, dataset: Dataset, start: Start) -
     """Give a view the parameters of an earlier one: the layer-0 vectors of the nodes that both know, and all others.
 
     Nodes that the earlier one did not know start at zero, as newcomers do: their vectors follow from their neighbours.
+    (Without layers, see ``LightGCN.start_unknown``.)
 
     Args:
         view: on a graph of ``dataset``; overwritten.
@@ -112,4 +113,7 @@ def take_over(view: EmbeddingModel, name: str, dataset: Dataset, start: Start) -
     both = (now < len(view.table)) & (before < len(old.table))  # a view without knowledge has no entities
     view.table.zero_()
     view.table[now[both]] = old.table[before[both]].to(view.table)
+    unknown = torch.ones(len(view.table), dtype=torch.bool)
+    unknown[now[both]] = False
+    view.start_unknown(unknown.nonzero()[:, 0])
     view.take_shared(old)
