@@ -6,10 +6,13 @@ B pairs in a batch, D width.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid, normalize
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import logsigmoid, normalize
 
 
 def bpr_loss(user_BD: Tensor, positive_BD: Tensor, negative_BD: Tensor) -> Tensor:
@@ -48,11 +51,7 @@ def softmax_loss(user_BD: Tensor, item_BD: Tensor, used_BB: Tensor, temperature:
     >>> softmax_loss(torch.eye(2), torch.eye(2), used, temperature=1.0)    # ln(1 + e^-1)
     tensor(0.3133)
     """
-    logit_BB = normalize(user_BD, dim=-1) @ normalize(item_BD, dim=-1).T / temperature
-    own_B = torch.arange(len(user_BD), device=user_BD.device)
-    negative_BB = ~used_BB
-    negative_BB[own_B, own_B] = True
-    return cross_entropy(logit_BB.masked_fill(~negative_BB, -torch.inf), own_B)
+    return pool_softmax_loss(user_BD, item_BD, item_BD, used_BB, temperature)
 
 
 def pool_bpr_loss(user_BD: Tensor, positive_BD: Tensor, pool_PD: Tensor, used_BP: Tensor) -> Tensor:
@@ -104,10 +103,7 @@ def pool_softmax_loss(
     """
     unit_BD = normalize(user_BD, dim=-1)
     own_B = (unit_BD * normalize(positive_BD, dim=-1)).sum(dim=-1) / temperature
-    logit_BP = unit_BD @ normalize(pool_PD, dim=-1).T / temperature
-    if log_odds_P is not None:
-        logit_BP = logit_BP - log_odds_P
-    against_B = logit_BP.masked_fill(used_BP, -torch.inf).logsumexp(dim=1)
+    against_B = log_sum_exp(unit_BD, normalize(pool_PD, dim=-1), temperature, used_BP, log_odds_P)
     return (torch.logaddexp(own_B, against_B) - own_B).mean()
 
 
@@ -145,10 +141,7 @@ def bilateral_softmax_loss(
     """
     unit_BD = normalize(user_BD, dim=-1)
     own_B = (unit_BD * normalize(positive_BD, dim=-1)).sum(dim=-1) / temperature
-    logit_BP = unit_BD @ normalize(against_PD, dim=-1).T / temperature
-    if log_odds_P is not None:
-        logit_BP = logit_BP - log_odds_P
-    against_B = logit_BP.masked_fill(used_BP, -torch.inf).logsumexp(dim=1)
+    against_B = log_sum_exp(unit_BD, normalize(against_PD, dim=-1), temperature, used_BP, log_odds_P)
     return (negative_weight * against_B - own_B).masked_fill(used_BP.all(dim=1), 0.0).mean()
 
 
@@ -179,9 +172,9 @@ def _log_potential(unit_BD: Tensor) -> Tensor:
     rows = len(unit_BD)
     if rows < 2:
         return unit_BD.new_zeros(())
-    exponent_BB = 4 * (unit_BD @ unit_BD.T) - 4
     itself_BB = torch.eye(rows, dtype=torch.bool, device=unit_BD.device)
-    return exponent_BB.masked_fill(itself_BB, -torch.inf).flatten().logsumexp(dim=0) - math.log(rows * (rows - 1))
+    others_B = log_sum_exp(unit_BD, unit_BD, 1 / 4, itself_BB)
+    return others_B.logsumexp(dim=0) - 4 - math.log(rows * (rows - 1))
 
 
 def info_nce_loss(one_BD: Tensor, other_BD: Tensor, temperature: float) -> Tensor:
@@ -199,8 +192,9 @@ def info_nce_loss(one_BD: Tensor, other_BD: Tensor, temperature: float) -> Tenso
     >>> info_nce_loss(torch.eye(2), torch.eye(2), temperature=1.0)    # ln(1 + e^-1)
     tensor(0.3133)
     """
-    logit_BB = normalize(one_BD, dim=-1) @ normalize(other_BD, dim=-1).T / temperature
-    return cross_entropy(logit_BB, torch.arange(len(one_BD), device=one_BD.device))
+    one_BD, other_BD = normalize(one_BD, dim=-1), normalize(other_BD, dim=-1)
+    own_B = (one_BD * other_BD).sum(dim=-1) / temperature
+    return (log_sum_exp(one_BD, other_BD, temperature) - own_B).mean()
 
 
 def l2_penalty(*vectors_BD: Tensor) -> Tensor:
@@ -210,3 +204,65 @@ def l2_penalty(*vectors_BD: Tensor) -> Tensor:
     tensor(1.5000)
     """
     return torch.stack([vector.square().sum() / len(vector) for vector in vectors_BD]).sum() / 2
+
+
+def log_sum_exp(
+    one_BD: Tensor,
+    other_PD: Tensor,
+    temperature: float,
+    left_out_BP: Tensor | None = None,
+    log_odds_P: Tensor | None = None,
+) -> Tensor:
+    """ln Σ_p exp(⟨b, p⟩/τ − ln odds_p) for each row b, over the p that are not left out of it.
+
+    The array of all b and p is written once and kept for the backward pass, which is two products with it; composed of
+    torch's functions the same takes twice the time.
+
+    Args:
+        one_BD, other_PD: vectors.
+        temperature: τ > 0.
+        left_out_BP: bool, or None for none.
+        log_odds_P: taken from each logit, without gradient; or None.
+
+    Returns:
+        float [B]; −inf for a row that leaves out all.
+
+    >>> log_sum_exp(torch.eye(2), torch.eye(2), 1.0, torch.eye(2, dtype=torch.bool))    # ln e^0
+    tensor([0., 0.])
+    """
+    total_B: Tensor = _LogSumExp.apply(  # type: ignore[no-untyped-call]
+        one_BD, other_PD, temperature, left_out_BP, log_odds_P
+    )
+    return total_B
+
+
+class _LogSumExp(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        one_BD: Tensor,
+        other_PD: Tensor,
+        temperature: float,
+        left_out_BP: Tensor | None,
+        log_odds_P: Tensor | None,
+    ) -> Tensor:
+        weight_BP = (one_BD / temperature) @ other_PD.T
+        if log_odds_P is not None:
+            weight_BP.sub_(log_odds_P)
+        if left_out_BP is not None:
+            weight_BP.masked_fill_(left_out_BP, -torch.inf)
+        top_B = weight_BP.amax(dim=1, keepdim=True)
+        top_B.masked_fill_(top_B == -torch.inf, 0.0)
+        weight_BP.sub_(top_B).exp_()
+        sum_B = weight_BP.sum(dim=1, keepdim=True)
+        ctx.save_for_backward(one_BD, other_PD, weight_BP, sum_B)
+        ctx.temperature = temperature
+        return (sum_B.log() + top_B)[:, 0]
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_B: Tensor) -> tuple[Tensor | None, ...]:
+        one_BD, other_PD, weight_BP, sum_B = ctx.saved_tensors
+        tiny = torch.finfo(sum_B.dtype).tiny  # a row that leaves out all has weights 0 and the sum 0
+        share_B = grad_B[:, None] / (sum_B.clamp(min=tiny) * ctx.temperature)
+        return share_B * (weight_BP @ other_PD), weight_BP.T @ (share_B * one_BD), None, None, None

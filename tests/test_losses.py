@@ -14,6 +14,7 @@ from graphrec.losses import (
     bpr_loss,
     info_nce_loss,
     l2_penalty,
+    log_sum_exp,
     pool_bpr_loss,
     pool_softmax_loss,
     softmax_loss,
@@ -174,3 +175,25 @@ def test_info_nce_is_cross_entropy_of_cosines() -> None:
     one, other = torch.randn(2, 5, 4, generator=generator_for(0))
     cosine = torch.nn.functional.cosine_similarity(one[:, None], other[None], dim=2)
     assert torch.allclose(info_nce_loss(one, other, 0.2), cross_entropy(cosine / 0.2, torch.arange(5)), atol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 5), (7, 2)])
+@pytest.mark.parametrize("temperature", [0.01, 1.0])
+def test_log_sum_exp_is_torch_s_own(rows: int, columns: int, temperature: float) -> None:
+    """With a row that leaves out everything, at temperatures where e^(1/τ) is no float32; the gradient too."""
+    one = normalize(torch.randn(rows, 4, generator=generator_for(0)), dim=1).requires_grad_()
+    other = normalize(torch.randn(columns, 4, generator=generator_for(1)), dim=1).requires_grad_()
+    left_out = torch.rand(rows, columns, generator=generator_for(2)) < 0.3
+    left_out[0], odds = True, torch.randn(columns, generator=generator_for(3))
+    plain = (one @ other.T / temperature - odds).masked_fill(left_out, -torch.inf).logsumexp(1)
+    ours = log_sum_exp(one, other, temperature, left_out, odds)
+    assert torch.allclose(ours, plain, rtol=1e-5, atol=1e-5) and ours[0] == -torch.inf
+    signs = torch.randn(rows, generator=generator_for(4)).masked_fill(left_out.all(1), 0.0)
+    for mine, theirs in zip(*(torch.autograd.grad(out, (one, other), signs) for out in (ours, plain)), strict=True):
+        assert torch.allclose(mine, theirs.nan_to_num(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_of_log_sum_exp_is_that_of_differences() -> None:
+    one, other = torch.randn(2, 3, 4, generator=generator_for(0)).double().requires_grad_()
+    left_out = torch.eye(3, dtype=torch.bool)
+    assert torch.autograd.gradcheck(lambda a, b: log_sum_exp(a, b, 0.5, left_out), (one, other))
