@@ -260,7 +260,7 @@ class _LogSumExp(Function):
         return (sum_B.log() + top_B)[:, 0]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_B: Tensor) -> tuple[Tensor | None, ...]:
         one_BD, other_PD, weight_BP, sum_B = ctx.saved_tensors
         tiny = torch.finfo(sum_B.dtype).tiny  # a row that leaves out all has weights 0 and the sum 0
