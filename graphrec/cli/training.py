@@ -88,11 +88,14 @@ def _start(out: Path, graph: Path, file: Path | None, options: Mapping[str, Any]
     from graphrec.data import Dataset
     from graphrec.graph import relations_of
     from graphrec.runs import start_of, start_run
-    from graphrec.training import check_sampling, checked_device
+    from graphrec.training import check_sampling, checked_device, settle_views
 
     checked_device(config.device)
     dataset = Dataset.load(graph)
     check_sampling(config, relations_of(dataset))  # what cannot be is refused before anything is written
+    config = settle_views(config, dataset)
+    for view, why in config.left_out.items():
+        say(f"{view} is left out: {why}")
     start_of(config)
     start_run(out, dataset, config)
     _fit(out, dataset, config)

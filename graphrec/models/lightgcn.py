@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -100,9 +100,13 @@ class LightGCN(EmbeddingModel):
         return 0 if self.settings.contrast == "none" else 1
 
     @torch.no_grad()
-    def start_unknown(self, nodes: Tensor) -> None:
-        """With layers they stay 0; without, they start at the mean of their neighbours' vectors, as in ``fold_in``."""
+    def take_over(self, other: Self, now: Tensor, before: Tensor) -> None:
+        """Without layers, nodes that ``other`` does not know start at the mean of their neighbours."""
+        super().take_over(other, now, before)
         if self.settings.layers == 0:
+            unknown = torch.ones(len(self.table), dtype=torch.bool, device=self.table.device)
+            unknown[now[(now < len(self.table)) & (before < len(other.table))]] = False
+            nodes = unknown.nonzero()[:, 0]
             received = spmm(self.graph.adjacency, self.first, rows=nodes)
             self.table[nodes] = (received / self.graph.adjacency.degree[nodes, None].clamp(min=1)).to(self.table.dtype)
 

@@ -92,11 +92,9 @@ def test_without_layers_there_are_no_paths_and_no_neighbours_to_sample() -> None
 
 
 def test_without_layers_an_unknown_node_starts_at_the_mean_of_its_neighbours() -> None:
-    model = fitted(layers=0)
-    e = model.table.detach().clone()
-    with torch.no_grad():
-        model.table[0] = 0.0
-    model.start_unknown(torch.tensor([0]))
+    model, other = fitted(layers=0), fitted(layers=0)
+    e, known = other.table.detach(), torch.tensor([1, 2, 3, 4])
+    model.take_over(other, known, known)
     assert torch.allclose(model.table[0], (e[2] + e[3]) / 2, atol=1e-6)
     assert torch.equal(model.table[1:], e[1:])
 
