@@ -44,7 +44,7 @@ class LightGCNSettings(EmbeddingSettings):
     precision: str = "float32"
     edge_dropout: float = 0.0
     contrast: str = "none"
-    contrast_weight: float = 0.2
+    contrast_weight: float = 0.05
     contrast_temperature: float = 0.2
     noise: float = 0.1
     contrast_layer: int = 1
