@@ -80,7 +80,7 @@ def described(settings: type) -> dict[str, str]:
 
     >>> from graphrec.models import MODELS
     >>> described(MODELS["item_knn"].Settings)["neighbours"]
-    'kept for each item, ≥ 1.'
+    'kept for each item, ≥ 1; memory and the time of ranking grow with it.'
     """
     found: dict[str, str] = {}
     for cls in reversed(settings.__mro__):
