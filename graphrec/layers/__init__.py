@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from graphrec.layers.gat import GATLayer, merge_groups
+from graphrec.layers.gat import SCORES, GATLayer, merge_groups
 from graphrec.layers.lightgcn import drop_pairs, layer_sum, propagate_mean, propagate_mean_to, propagate_noisy
 
 __all__ = [
+    "SCORES",
     "GATLayer",
     "drop_pairs",
     "layer_sum",
