@@ -38,7 +38,6 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
         assert bool(model.table.grad[3].abs().sum() > 0) is reached
 
 
-@pytest.mark.parametrize("layers", [1, 2])
 def vectors_in_the_loss(model: GAT, batch: Batch) -> torch.Tensor:
     """The final vectors that a step's loss is made of, [n, W]."""
     caught = []
@@ -106,6 +105,7 @@ def test_pruned_knowledge_sends_nothing() -> None:
         assert torch.allclose(model.propagate()[4], torch.zeros(4))
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 def test_some_rows_alone_are_the_same(layers: int) -> None:
     model, rows = fitted(layers=layers), torch.tensor([4, 0, 3])
     given = [*model.parameters()]
