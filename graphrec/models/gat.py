@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from graphrec.graph import Block, HeteroGraph
-from graphrec.layers import GATLayer, merge_groups
+from graphrec.layers import GATLayer, dropped, merge_groups
 from graphrec.models.base import check_setting
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.lightgcn import normalized_history
@@ -204,11 +204,3 @@ class GAT(EmbeddingModel):
             )
             for csr, _ in block.parts
         ]
-
-
-def dropped(values: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """``values`` with a share of them set to zero and the rest scaled up, as dropout does, from a given generator."""
-    if share == 0:
-        return values
-    kept = torch.rand(values.shape, generator=generator, device=values.device) >= share
-    return values * kept / (1 - share)
