@@ -73,7 +73,8 @@ class HistorySettings:
 class History(TrainedModel):
     """score(u, i) = what the items that u has used say about i, the item itself left out; u has no vector of its own.
 
-    - ``mean``: Σ_j ⟨v_j, w_i⟩ / n over the used items j ≠ i (FISM, Kabbur et al. 2013, eq. 4; SimpleX, Mao et al. 2021).
+    - ``mean``: Σ_j ⟨v_j, w_i⟩ / n over the n used items j ≠ i (FISM, Kabbur et al. 2013, eq. 4; SimpleX's mean, Mao et
+      al. 2021). When ranking, what was used speaks for itself too; such items are left out of lists anyway.
     - ``attention``: the candidate attends over them (see ``HistoryAttention``), starting as the mean.
     - ``sequence``: ⟨state of u, w_i⟩ (see ``SequenceEncoder``).
 
