@@ -15,15 +15,16 @@ LIMIT = 30.0
 
 
 class HistoryAttention(nn.Module):
-    """A candidate attends over what a user has used: Σ_h Σ_j α_hj ⟨v_j, w_c⟩_h over the used items j other than c.
+    """A candidate attends over what a user has used: Σ_h Σ_j α_hj ⟨v_j, v_c⟩_h over the used items j other than c.
 
-    α_hj = n^(β−1) exp(l_hj) / (Σ_k exp(l_hk))^β, l_hj = ⟨A w_c + b, v_j⟩_h / √(W/H), a head being a slice of the
+    α_hj = n^(β−1) exp(l_hj) / (Σ_k exp(l_hk))^β, l_hj = ⟨A v_c + b, v_j⟩_h / √(W/H), a head being a slice of the
     vectors: the scaled dot product and the heads of Vaswani et al. (2017, §3.2), with the smoothed denominator of NAIS
     (He et al. 2018, eq. 9). n is the number of used items other than c. A and b start at 0, where α is 1/n: the mean.
 
     Departures from NAIS: n^(β−1), which makes the start the mean for every β; no hidden layer and no non-linearity in
-    the logits. Logits are cut off at ±30 instead of being shifted by their largest, so that exp(l) belongs to a pair of
-    items and serves all users.
+    the logits; one vector an item, not one as used and one as candidate; the vectors in the logits are constants for
+    the gradient. Logits are cut off at ±30 instead of being shifted by their largest, so that exp(l) belongs to a pair
+    of items and serves all users.
 
     Args:
         width: W.
@@ -40,7 +41,7 @@ class HistoryAttention(nn.Module):
 
     def query(self, candidate: Tensor) -> Tensor:
         """What the candidates ask with, float32 [C, W]."""
-        return (candidate @ self.weight.T + self.bias) * (self.heads / candidate.shape[1]) ** 0.5
+        return (candidate.detach() @ self.weight.T + self.bias) * (self.heads / candidate.shape[1]) ** 0.5
 
     def forward(
         self, history: CSR, used: Tensor, candidate: Tensor, query: Tensor, same: Tensor, count: Tensor
@@ -57,7 +58,7 @@ class HistoryAttention(nn.Module):
         total = used.new_zeros(())
         scale = count.clamp(min=1) ** (self.smoothing - 1)
         for v, w, q in zip(*(part.chunk(self.heads, dim=1) for part in (used, candidate, query)), strict=True):
-            weight = (v @ q.T).clamp(-LIMIT, LIMIT).exp().index_put((same[0], same[1]), v.new_zeros(()))
+            weight = (v.detach() @ q.T).clamp(-LIMIT, LIMIT).exp().index_put((same[0], same[1]), v.new_zeros(()))
             above, below = spmm(history, weight * (v @ w.T)), spmm(history, weight)
             some = below > 0
             total = total + torch.where(some, above / torch.where(some, below, 1.0) ** self.smoothing, 0.0)

@@ -38,9 +38,11 @@ class HistorySettings:
         smoothing: β in [0, 1], the exponent of the attention's denominator; 1 is the softmax.
         blocks: of self-attention, for ``sequence``, ≥ 1.
         history: for ``sequence``, how many of the most recent items are read, ≥ 2.
-        loss: ``softmax`` (sampled softmax, against the batch's items or a pool) or ``bpr``.
+        loss: ``bpr``, or ``softmax`` (sampled softmax, against the batch's items or a pool).
         temperature: τ > 0 of the softmax loss.
         l2: weight ≥ 0 of the squared item vectors of a batch.
+        attention_l2: weight ≥ 0 of the squared attention parameters, which pulls to the mean; without it attention
+            memorises small data.
         dropout: share, in [0, 1), of the used items that training leaves out of the histories; for ``sequence``, of the
             numbers between its layers.
     """
@@ -51,9 +53,10 @@ class HistorySettings:
     smoothing: float = 0.5
     blocks: int = 2
     history: int = 50
-    loss: str = "softmax"
+    loss: str = "bpr"
     temperature: float = 0.15
-    l2: float = 1e-3
+    l2: float = 1e-2
+    attention_l2: float = 0.1
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -67,16 +70,17 @@ class HistorySettings:
         check_setting("loss", self.loss, self.loss in ("softmax", "bpr"), "softmax or bpr")
         check_setting("temperature", self.temperature, self.temperature > 0, "> 0")
         check_setting("l2", self.l2, self.l2 >= 0, ">= 0")
+        check_setting("attention_l2", self.attention_l2, self.attention_l2 >= 0, ">= 0")
         check_setting("dropout", self.dropout, 0 <= self.dropout < 1, "in [0, 1)")
 
 
 class History(TrainedModel):
     """score(u, i) = what the items that u has used say about i, the item itself left out; u has no vector of its own.
 
-    - ``mean``: Σ_j ⟨v_j, w_i⟩ / n over the n used items j ≠ i (FISM, Kabbur et al. 2013, eq. 4; SimpleX's mean, Mao et
+    - ``mean``: Σ_j ⟨v_j, v_i⟩ / n over the n used items j ≠ i (FISM, Kabbur et al. 2013, eq. 4; SimpleX's mean, Mao et
       al. 2021). When ranking, what was used speaks for itself too; such items are left out of lists anyway.
     - ``attention``: the candidate attends over them (see ``HistoryAttention``), starting as the mean.
-    - ``sequence``: ⟨state of u, w_i⟩ (see ``SequenceEncoder``).
+    - ``sequence``: ⟨state of u, v_i⟩ (see ``SequenceEncoder``).
 
     Training scores all pairs of some users at once against the batch's items. Of each pair the positive is scored by
     the rest of the history, a negative by all of it, as a newcomer's candidates are.
@@ -86,7 +90,7 @@ class History(TrainedModel):
         settings: a ``HistorySettings``.
 
     Attributes:
-        used, candidate: v and w of the items, float32 [I, W].
+        table: v of the items, used or candidates, float32 [I, W].
     """
 
     name: ClassVar[str] = "history"
@@ -96,8 +100,7 @@ class History(TrainedModel):
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
-        self.used = nn.Parameter(torch.zeros(graph.num_items, settings.width))
-        self.candidate = nn.Parameter(torch.zeros(graph.num_items, settings.width))
+        self.table = nn.Parameter(torch.zeros(graph.num_items, settings.width))
         self.pool = POOLINGS[settings.pooling](settings)
 
     @classmethod
@@ -108,8 +111,7 @@ class History(TrainedModel):
 
     def reset(self, generator: torch.Generator) -> None:
         """Draw the vectors of the items from N(0, 0.1²)."""
-        for table in (self.used, self.candidate):
-            nn.init.normal_(table, std=0.1, generator=generator)
+        nn.init.normal_(self.table, std=0.1, generator=generator)
         self.pool.reset(generator)
 
     @torch.no_grad()
@@ -117,9 +119,8 @@ class History(TrainedModel):
         items = self.graph.item_slice
         both = (now >= items.start) & (now < items.stop)
         here, there = now[both] - items.start, before[both] - other.graph.item_slice.start
-        for mine, theirs in ((self.used, other.used), (self.candidate, other.candidate)):
-            mine.zero_()
-            mine[here] = theirs[there].to(mine)
+        self.table.zero_()
+        self.table[here] = other.table[there].to(self.table)
         self.pool.load_state_dict(other.pool.state_dict())
 
     @cached_property
@@ -133,8 +134,7 @@ class History(TrainedModel):
         positive, negative = place[: len(batch)], place[len(batch) :]
         scored = self.pool.score_pairs(self, batch, items)
         value = self._ranking_loss(batch, scored, items, positive, negative)
-        squares = (embedding(batch.positive, self.used), embedding(items, self.candidate))
-        return value + self.settings.l2 * l2_penalty(*squares)
+        return value + self.settings.l2 * l2_penalty(embedding(items, self.table)) + self.pool.penalty()
 
     def _takes_negatives(self, batch: Batch) -> bool:
         return batch.pooled or self.settings.loss == "bpr"
@@ -142,7 +142,7 @@ class History(TrainedModel):
     def _ranking_loss(self, batch: Batch, scored: Scored, items: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The loss over the pairs whose history holds something else."""
         if self.settings.loss == "softmax":
-            scale = scored.length[:, None] * embedding(items, self.candidate).norm(dim=1).clamp(min=1e-12)
+            scale = scored.length[:, None] * embedding(items, self.table).norm(dim=1).clamp(min=1e-12)
             scores = scored.scores / scale
         else:
             scores = scored.scores
@@ -160,7 +160,7 @@ class History(TrainedModel):
     def vectors(self) -> tuple[Tensor, Tensor] | None:
         """Vectors of the users and the items, whose inner products are the scores; None for attention."""
         if self.pool.scores_by_vectors:
-            return self.keep("users", self._user_vectors), self.candidate.detach()
+            return self.keep("users", self._user_vectors), self.table.detach()
         return None
 
     @torch.no_grad()
@@ -192,11 +192,11 @@ class History(TrainedModel):
 
     @torch.no_grad()
     def similarity_block(self, items: Tensor) -> Tensor:
-        """Cosine of the vectors that items have as candidates."""
-        unit = nn.functional.normalize(self.candidate, dim=-1)
+        """Cosine of the items' vectors."""
+        unit = nn.functional.normalize(self.table, dim=-1)
         return unit[items] @ unit.T
 
     def _user_vectors(self) -> Tensor:
         users = torch.arange(self.graph.num_users, device=self.graph.device)
         blocks = [self.pool.pooled(self, self.timeline.take(block)) for block in users.split(_BLOCK_USERS)]
-        return torch.cat(blocks) if blocks else self.used.new_zeros(0, self.settings.width)
+        return torch.cat(blocks) if blocks else self.table.new_zeros(0, self.settings.width)

@@ -60,6 +60,10 @@ class Pooling(nn.Module, ABC):
     def reset(self, generator: torch.Generator) -> None:
         """Draw the first values of the parameters."""
 
+    def penalty(self) -> Tensor | float:
+        """What the parameters add to the loss."""
+        return 0.0
+
     @abstractmethod
     def score_pairs(self, model: History, batch: Batch, items: Tensor) -> Scored:
         """Scores for training, with gradient; each pair's own item is no part of what speaks for it.
@@ -72,7 +76,7 @@ class Pooling(nn.Module, ABC):
 
     def score(self, model: History, timeline: Timeline) -> Tensor:
         """Scores of all items, float32 [R, I]."""
-        return self.pooled(model, timeline) @ model.candidate.T
+        return self.pooled(model, timeline) @ model.table.T
 
     def pooled(self, model: History, timeline: Timeline) -> Tensor:
         """Vectors of people, float32 [R, W], whose inner products with the candidates' are the scores."""
@@ -92,7 +96,7 @@ class Mean(Pooling):
         if self.settings.dropout > 0:
             history = history.without(_drawn(history, self.settings.dropout, batch.generator))
         used, local = compact(history.items)
-        vectors = embedding(used, model.used)
+        vectors = embedding(used, model.table)
         contains = used_in_batch(history.items, torch.arange(len(user), device=user.device), items)
         count = history.items.degree[:, None] - contains.long()
         total = spmm(local, vectors)
@@ -113,16 +117,16 @@ class Mean(Pooling):
         count: Tensor,
     ) -> Tensor:
         """Scores [R, C] of candidates, each by the used items other than itself."""
-        candidate = embedding(items, model.candidate)
-        itself = (embedding(items, model.used) * candidate).sum(dim=1)
+        candidate = embedding(items, model.table)
+        itself = candidate.square().sum(dim=1)
         return (total @ candidate.T - contains * itself) / count.clamp(min=1)
 
     def pooled(self, model: History, timeline: Timeline) -> Tensor:
-        return spmm(timeline.items, model.used) / timeline.items.degree.clamp(min=1)[:, None]
+        return spmm(timeline.items, model.table) / timeline.items.degree.clamp(min=1)[:, None]
 
     def contributions(self, model: History, timeline: Timeline, item: int) -> Tensor:
         used = timeline.items.col.long()
-        return model.used[used] @ model.candidate[item] / max(len(used), 1)
+        return model.table[used] @ model.table[item] / max(len(used), 1)
 
 
 class Attention(Mean):
@@ -133,6 +137,10 @@ class Attention(Mean):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self.attention = HistoryAttention(settings.width, settings.heads, settings.smoothing)
+
+    def penalty(self) -> Tensor | float:
+        squares = sum(parameter.square().sum() for parameter in self.attention.parameters())
+        return self.settings.attention_l2 * squares
 
     def scores(
         self,
@@ -145,21 +153,19 @@ class Attention(Mean):
         contains: Tensor,
         count: Tensor,
     ) -> Tensor:
-        candidate = embedding(items, model.candidate)
+        candidate = embedding(items, model.table)
         return self.attention(local, vectors, candidate, self.attention.query(candidate), same(used, items), count)
 
     def score(self, model: History, timeline: Timeline) -> Tensor:
         """Block by block of candidates; what a history holds is scored by the rest of it, like anything else."""
         used, local = compact(timeline.items)
-        vectors, query = model.used[used], model.keep("query", lambda: self.attention.query(model.candidate))
-        scores = vectors.new_empty(local.num_rows, len(model.candidate))
+        vectors, query = model.table[used], model.keep("query", lambda: self.attention.query(model.table))
+        scores = vectors.new_empty(local.num_rows, len(model.table))
         count = local.degree[:, None].float()
         size = max(1, _BLOCK_NUMBERS // max(1, len(used)))
-        for items in torch.arange(len(model.candidate), device=used.device).split(size):
+        for items in torch.arange(len(model.table), device=used.device).split(size):
             part = slice(int(items[0]), int(items[-1]) + 1)
-            scores[:, part] = self.attention(
-                local, vectors, model.candidate[part], query[part], same(used, items), count
-            )
+            scores[:, part] = self.attention(local, vectors, model.table[part], query[part], same(used, items), count)
         row, column = local.row_index(), timeline.items.col.long()
         scores[row, column] *= (((count - 1).clamp(min=1) / count.clamp(min=1)) ** (self.settings.smoothing - 1))[
             row, 0
@@ -168,7 +174,7 @@ class Attention(Mean):
 
     def contributions(self, model: History, timeline: Timeline, item: int) -> Tensor:
         used = timeline.items.col.long()
-        return self.attention.parts(model.used[used], model.candidate[item], used == item)
+        return self.attention.parts(model.table[used], model.table[item], used == item)
 
 
 class Sequence(Pooling):
@@ -189,14 +195,14 @@ class Sequence(Pooling):
         at = sequence[row] == batch.positive[:, None]
         place = at.long().argmax(dim=1)
         state = states[row, (place - 1).clamp(min=0)]
-        scores = state @ embedding(items, model.candidate).T
+        scores = state @ embedding(items, model.table).T
         own = torch.arange(len(batch), device=row.device)
         return Scored(scores, batch.user, state.norm(dim=1).clamp(min=1e-12), own, at.any(dim=1) & (place > 0))
 
     def pooled(self, model: History, timeline: Timeline) -> Tensor:
         sequence, count, gaps = timeline.windows(self.settings.history)
         if not sequence.shape[1]:
-            return model.used.new_zeros(len(count), self.settings.width)
+            return model.table.new_zeros(len(count), self.settings.width)
         states = self._states(model, sequence, gaps, None)
         last = states[torch.arange(len(count), device=count.device), (count - 1).clamp(min=0)]
         return last * (count > 0)[:, None]
@@ -206,11 +212,11 @@ class Sequence(Pooling):
         size = timeline.items.num_edges
         everything = timeline.take(torch.zeros(size, dtype=torch.int64, device=timeline.items.device))
         rest = everything.without(torch.eye(size, dtype=torch.bool, device=timeline.items.device).flatten())
-        score, without = (self.pooled(model, one) @ model.candidate[item] for one in (timeline, rest))
+        score, without = (self.pooled(model, one) @ model.table[item] for one in (timeline, rest))
         return score - without
 
     def _states(self, model: History, items: Tensor, gaps: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        vectors = embedding(items.clamp(min=0), model.used)
+        vectors = embedding(items.clamp(min=0), model.table)
         states: Tensor = self.encoder(vectors, gaps, self.settings.dropout, generator)
         return states
 

@@ -56,7 +56,7 @@ def batch_of(model: History, **options: object) -> Batch:
 
 def dense_scores(model: History, used: np.ndarray) -> np.ndarray:
     """The docstring's equation, a loop over people, candidates and heads."""
-    v, w = model.used.detach().double().numpy(), model.candidate.detach().double().numpy()
+    v, w = model.table.detach().double().numpy(), model.table.detach().double().numpy()
     attention, heads, beta = model.pool.attention, model.settings.heads, model.settings.smoothing
     query = w @ attention.weight.detach().double().numpy().T + attention.bias.detach().double().numpy()
     size, scores = v.shape[1] // heads, np.zeros((len(used), len(w)))
@@ -79,7 +79,7 @@ def used_of(graph: HeteroGraph) -> np.ndarray:
 
 def test_the_mean_by_hand() -> None:
     model = made(pooling="mean")
-    v, w = model.used, model.candidate
+    v, w = model.table, model.table
     scores = model.score_block(torch.arange(4))
     assert scores[0, 5].item() == pytest.approx(((v[0] + v[1] + v[3]) / 3 @ w[5]).item(), abs=1e-7)
     assert scores[2, 0].item() == pytest.approx((v[4] @ w[0]).item(), abs=1e-7)
@@ -123,9 +123,9 @@ def test_very_large_logits_stay_finite() -> None:
 @pytest.mark.parametrize("kind", ["mean", "attention"])
 def test_the_softmax_loss_by_hand(kind: str) -> None:
     """User 2's only item has no other to speak for it, and does not count; items of others are the negatives."""
-    model = made(pooling=kind, temperature=0.5, l2=0.0)
+    model = made(pooling=kind, loss="softmax", temperature=0.5, l2=0.0)
     batch = batch_of(model)
-    v, w = model.used, torch.nn.functional.normalize(model.candidate, dim=1)
+    v, w = model.table, torch.nn.functional.normalize(model.table, dim=1)
     losses = []
     for user, own in ((0, [0, 1, 3]), (1, [1, 2])):
         length = v[own].mean(dim=0).norm()
@@ -142,10 +142,10 @@ def test_the_softmax_loss_by_hand(kind: str) -> None:
 def test_the_bpr_loss_by_hand() -> None:
     model = made(pooling="mean", loss="bpr", l2=0.5)
     user, positive, negative = torch.tensor([1, 2]), torch.tensor([1, 4]), torch.tensor([5, 0])
-    v, w = model.used, model.candidate
+    v, w = model.table, model.table
     margin = v[2] @ w[1] - (v[1] + v[2]) / 2 @ w[5]
     items = [0, 1, 4, 5]
-    squares = v[[1, 4]].square().sum() / 2 + w[items].square().sum() / 4
+    squares = w[items].square().sum() / 4
     expected = torch.log1p((-margin).exp()) + 0.5 * squares / 2
     assert torch.allclose(model.loss(Batch(user, positive, negative, generator_for(0))), expected, atol=1e-6)
 
@@ -161,7 +161,7 @@ def test_losses_have_gradients(kind: str, options: dict[str, object], loss: str)
     value.backward()
     assert bool(value.isfinite())
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
-    assert model.candidate.grad is not None and bool((model.candidate.grad != 0).any())
+    assert model.table.grad is not None and bool((model.table.grad != 0).any())
 
 
 @pytest.mark.parametrize("kind", ["mean", "attention", "sequence"])
@@ -226,7 +226,7 @@ def test_the_order_of_use() -> None:
 
 
 def states(model: History, items: list[int]) -> Tensor:
-    return model.pool.encoder(model.used[items][None], None)[0]
+    return model.pool.encoder(model.table[items][None], None)[0]
 
 
 def test_a_sequence_looks_back_only() -> None:
@@ -238,7 +238,7 @@ def test_a_sequence_looks_back_only() -> None:
 def test_a_sequence_equals_plain_numpy() -> None:
     model = made(drawn=True, pooling="sequence", blocks=1, heads=2, width=4)
     encoder = model.pool.encoder
-    x = model.used[[1, 3, 0]] + encoder.place[:3] + encoder.gap[[0, 3, 3]]  # gaps 0, 10, 10: ⌊log₂ 11⌋ = 3
+    x = model.table[[1, 3, 0]] + encoder.place[:3] + encoder.gap[[0, 3, 3]]  # gaps 0, 10, 10: ⌊log₂ 11⌋ = 3
     x = x.detach().double().numpy()
     block = encoder.blocks[0]
     attend, mix, first, second = (
@@ -257,7 +257,7 @@ def test_a_sequence_equals_plain_numpy() -> None:
         attended[place, part] = weight / weight.sum() @ value[: place + 1, part]
     x = x + attended @ mix.T
     x = norm(x + np.maximum(norm(x) @ first.T, 0) @ second.T)
-    expected = x[2] @ model.candidate.detach().double().numpy().T
+    expected = x[2] @ model.table.detach().double().numpy().T
     assert np.allclose(model.score_block(torch.tensor([0]))[0].numpy(), expected, atol=1e-4)
 
 
@@ -267,17 +267,17 @@ def test_a_pair_is_scored_by_the_state_before_it() -> None:
     scored = model.pool.score_pairs(model, batch, torch.arange(6))
     assert scored.valid.tolist() == [False, False, True]  # item 1 is older than the window, item 3 is its first
     gaps = torch.tensor([[0, 10]])
-    state = model.pool.encoder(model.used[[3, 0]][None], gaps)[0, 0]
-    assert torch.allclose(scored.scores[2], model.candidate @ state, atol=1e-4)
+    state = model.pool.encoder(model.table[[3, 0]][None], gaps)[0, 0]
+    assert torch.allclose(scored.scores[2], model.table @ state, atol=1e-4)
 
 
 def test_a_sequence_folds_in_by_the_order_given() -> None:
     model = made(drawn=True, pooling="sequence")
     history = CSR.from_pairs([0, 0, 0], [0, 1, 3], 1, 6, value=[2.0, 0.0, 1.0])
-    expected = states(model, [1, 3, 0])[2] @ model.candidate.T
+    expected = states(model, [1, 3, 0])[2] @ model.table.T
     assert torch.allclose(model.fold_in(history)[0], expected, atol=1e-4)
     lost = model.contributions(torch.tensor([1, 3, 0]), 5)
-    without = states(model, [1, 0])[1] @ model.candidate[5]
+    without = states(model, [1, 0])[1] @ model.table[5]
     assert lost[1].item() == pytest.approx((expected[5] - without).item(), abs=1e-4)
 
 
@@ -295,7 +295,7 @@ def test_a_sequence_needs_times() -> None:
 
 @pytest.mark.parametrize("kind", ["attention", "mean", "sequence"])
 def test_training_lowers_the_loss_and_repeats(kind: str, tmp_path: Path) -> None:
-    options: dict[str, object] = {"pooling": kind, "width": 8, "epochs": 6, "batch_size": 128, "seed": 1}
+    options: dict[str, object] = {"pooling": kind, "width": 8, "epochs": 3, "batch_size": 512, "seed": 1}
     recommender = graphrec.train(WORLD, "history", **options)
     losses = recommender.run.history["loss"].tolist()
     assert losses[-1] < losses[0]
@@ -310,7 +310,7 @@ def test_training_lowers_the_loss_and_repeats(kind: str, tmp_path: Path) -> None
 
 def test_neighbours_need_not_be_sampled() -> None:
     """A history reads its batch and no graph: it trains alike where other views sample."""
-    options: dict[str, object] = {"width": 8, "epochs": 2, "batch_size": 128}
+    options: dict[str, object] = {"width": 8, "epochs": 1, "batch_size": 512}
     full, sampled = (
         fit_model(WORLD, make_config("history", sampling=how, **options)).model for how in ("full", "neighbor")
     )
@@ -327,7 +327,7 @@ def test_explanations_name_used_items(kind: str) -> None:
 
 
 def test_an_extended_run_keeps_what_it_learned() -> None:
-    recommender = graphrec.train(WORLD, "history", width=8, epochs=2, batch_size=128)
+    recommender = graphrec.train(WORLD, "history", width=8, epochs=1, batch_size=512)
     extended = recommender.extend(WORLD)
     users = torch.arange(WORLD.num_users)
     assert torch.equal(extended.model.score_block(users), recommender.model.score_block(users))
