@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -109,6 +109,16 @@ class DeferredGraph(HeteroGraph):
             lambda: self.made.interactions_only(),
             lambda: self.seen,
             lambda: self.times,
+            self.device,
+        )
+
+    def prune_knowledge(self, hub_facts: int = 0, relations: Sequence[str] = ()) -> HeteroGraph:
+        sizes = (self.num_users, self.num_items, self.num_entities)
+        return DeferredGraph(
+            sizes,
+            self.relations,
+            lambda: self.made.prune_knowledge(hub_facts, relations),
+            lambda: self.seen,
             self.device,
         )
 
