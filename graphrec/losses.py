@@ -134,10 +134,10 @@ def scored_softmax_loss(
     temperature: float,
     log_odds_P: Tensor | None = None,
 ) -> Tensor:
-    """``pool_softmax_loss`` on cosines, several pairs to a row of negatives; 0 for no pair.
+    """``pool_softmax_loss`` on scores, several pairs to a row of negatives; 0 for no pair.
 
     Args:
-        own_B: cosines of observed pairs.
+        own_B: scores of observed pairs.
         against_RP: those of R rows with the negatives.
         used_RP: bool, the negatives of a row that do not count.
         row_B: int64, the row of each pair.

@@ -119,6 +119,7 @@ class DeferredGraph(HeteroGraph):
             self.relations,
             lambda: self.made.prune_knowledge(hub_facts, relations),
             lambda: self.seen,
+            lambda: self.times,
             self.device,
         )
 

@@ -141,11 +141,7 @@ class History(TrainedModel):
 
     def _ranking_loss(self, batch: Batch, scored: Scored, items: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The loss over the pairs whose history holds something else."""
-        if self.settings.loss == "softmax":
-            scale = scored.length[:, None] * embedding(items, self.table).norm(dim=1).clamp(min=1e-12)
-            scores = scored.scores / scale
-        else:
-            scores = scored.scores
+        scores = scored.scores
         rows, kept = scored.row[scored.valid], positive[scored.valid]
         own = scores[rows, kept]
         if self.settings.loss == "bpr" and not batch.pooled:
@@ -155,7 +151,14 @@ class History(TrainedModel):
         scores = scores[:, against]
         if self.settings.loss == "bpr":
             return scored_bpr_loss(own[:, None], scores[rows], used[rows])
-        return scored_softmax_loss(own, scores, used, rows, self.settings.temperature, batch.log_odds)
+        log_odds = batch.log_odds if batch.pooled else self._log_odds[items[against]]
+        return scored_softmax_loss(own, scores, used, rows, self.settings.temperature, log_odds)
+
+    @cached_property
+    def _log_odds(self) -> Tensor:
+        """ln of how many times as often as by a uniform draw each item comes in a batch, float32 [I]."""
+        count = torch.bincount(self.graph.seen.col, minlength=self.graph.num_items).clamp(min=1)
+        return (count.double() * self.graph.num_items / max(self.graph.seen.num_edges, 1)).log().float()
 
     def vectors(self) -> tuple[Tensor, Tensor] | None:
         """Vectors of the users and the items, whose inner products are the scores; None for attention."""

@@ -32,14 +32,12 @@ class Scored:
     Args:
         scores: float32 [R, C].
         user: whose each history is, int64 [R].
-        length: by which a history's scores are divided to be cosines, float32 [R].
         row: the history of each pair of the batch, int64 [P].
         valid: whether it says anything about the pair, bool [P].
     """
 
     scores: Tensor
     user: Tensor
-    length: Tensor
     row: Tensor
     valid: Tensor
 
@@ -101,9 +99,8 @@ class Mean(Pooling):
         count = history.items.degree[:, None] - contains.long()
         total = spmm(local, vectors)
         scores = self.scores(model, local, used, vectors, total, items, contains, count.float())
-        length = (total / history.items.degree.clamp(min=1)[:, None]).norm(dim=1).clamp(min=1e-12)
         own = torch.searchsorted(items, batch.positive)
-        return Scored(scores, user, length, row, count[row, own] > 0)
+        return Scored(scores, user, row, count[row, own] > 0)
 
     def scores(
         self,
@@ -197,7 +194,7 @@ class Sequence(Pooling):
         state = states[row, (place - 1).clamp(min=0)]
         scores = state @ embedding(items, model.table).T
         own = torch.arange(len(batch), device=row.device)
-        return Scored(scores, batch.user, state.norm(dim=1).clamp(min=1e-12), own, at.any(dim=1) & (place > 0))
+        return Scored(scores, batch.user, own, at.any(dim=1) & (place > 0))
 
     def pooled(self, model: History, timeline: Timeline) -> Tensor:
         sequence, count, gaps = timeline.windows(self.settings.history)
