@@ -24,6 +24,8 @@ from graphrec.sparse import CSR
 
 POOLINGS: dict[str, type[Pooling]] = {"attention": Attention, "mean": Mean, "sequence": Sequence}
 _BLOCK_USERS = 1024
+# The default learning rate suits vectors that propagation mixes; these are used as they stand, and learned by heart.
+RATE = 0.3
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class HistorySettings:
         smoothing: β in [0, 1], the exponent of the attention's denominator; 1 is the softmax.
         blocks: of self-attention, for ``sequence``, ≥ 1.
         history: for ``sequence``, how many of the most recent items are read, ≥ 2.
-        loss: ``bpr``, or ``softmax`` (sampled softmax, against the batch's items or a pool).
+        loss: ``softmax`` (sampled softmax, against the batch's items or a pool), or ``bpr``.
         temperature: τ > 0 of the softmax loss.
         l2: weight ≥ 0 of the squared item vectors of a batch.
         attention_l2: weight ≥ 0 of the squared attention parameters, which pulls to the mean; without it attention
@@ -53,9 +55,9 @@ class HistorySettings:
     smoothing: float = 0.5
     blocks: int = 2
     history: int = 50
-    loss: str = "bpr"
-    temperature: float = 0.15
-    l2: float = 1e-2
+    loss: str = "softmax"
+    temperature: float = 1.0
+    l2: float = 3e-2
     attention_l2: float = 0.1
     dropout: float = 0.0
 
@@ -127,6 +129,9 @@ class History(TrainedModel):
     def timeline(self) -> Timeline:
         """The interactions of the graph, each user's in the order of use, computed once."""
         return Timeline.of_graph(self.graph)
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        return super().parameter_groups(RATE * learning_rate)
 
     def loss(self, batch: Batch) -> Tensor:
         taken = [batch.positive, batch.negative] if self._takes_negatives(batch) else [batch.positive]
