@@ -5,16 +5,18 @@ from __future__ import annotations
 from graphrec.layers.dropout import dropped
 from graphrec.layers.gat import GATLayer, merge_groups
 from graphrec.layers.history import HistoryAttention
-from graphrec.layers.lightgcn import layer_sum, propagate_mean, propagate_mean_to
+from graphrec.layers.lightgcn import drop_pairs, layer_sum, propagate_mean, propagate_mean_to, propagate_noisy
 from graphrec.layers.sequence import SequenceEncoder
 
 __all__ = [
     "GATLayer",
     "HistoryAttention",
     "SequenceEncoder",
+    "drop_pairs",
     "dropped",
     "layer_sum",
     "merge_groups",
     "propagate_mean",
     "propagate_mean_to",
+    "propagate_noisy",
 ]

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from graphrec.graph import HeteroGraph
-from graphrec.losses import l2_penalty, scored_bpr_loss, scored_softmax_loss
+from graphrec.losses import l2_penalty
 from graphrec.models.base import check_setting
 from graphrec.models.pooling import Attention, Mean, Pooling, Scored, Sequence
+from graphrec.models.scored import scored_bpr_loss, scored_softmax_loss
 from graphrec.models.timeline import Timeline
 from graphrec.models.trained import TrainedModel
 from graphrec.sampling import Batch, used_in_batch
@@ -111,6 +112,10 @@ class History(TrainedModel):
             return "the data has no timestamps"
         return None
 
+    @property
+    def paired(self) -> bool:
+        return bool(self.settings.loss == "bpr")
+
     def reset(self, generator: torch.Generator) -> None:
         """Draw the vectors of the items from N(0, 0.1²)."""
         nn.init.normal_(self.table, std=0.1, generator=generator)
@@ -134,15 +139,12 @@ class History(TrainedModel):
         return super().parameter_groups(RATE * learning_rate)
 
     def loss(self, batch: Batch) -> Tensor:
-        taken = [batch.positive, batch.negative] if self._takes_negatives(batch) else [batch.positive]
-        items, place = torch.cat(taken).unique(return_inverse=True)
+        negatives = batch.negative if batch.pooled or self.paired else batch.negative[:0]
+        items, place = torch.cat([batch.positive, negatives]).unique(return_inverse=True)
         positive, negative = place[: len(batch)], place[len(batch) :]
         scored = self.pool.score_pairs(self, batch, items)
         value = self._ranking_loss(batch, scored, items, positive, negative)
         return value + self.settings.l2 * l2_penalty(embedding(items, self.table)) + self.pool.penalty()
-
-    def _takes_negatives(self, batch: Batch) -> bool:
-        return batch.pooled or self.settings.loss == "bpr"
 
     def _ranking_loss(self, batch: Batch, scored: Scored, items: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The loss over the pairs whose history holds something else."""
