@@ -12,12 +12,13 @@ from graphrec.models.base import Model
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
 from graphrec.models.gat import GAT, GATSettings
+from graphrec.models.history import History, HistorySettings
 from graphrec.models.item_knn import ItemKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
 from graphrec.models.trained import TrainedModel
 
-MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Fused)}
+MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, History, Fused)}
 
 
 def model_class(name: str) -> type[Model]:
@@ -77,6 +78,8 @@ __all__ = [
     "EmbeddingSettings",
     "Fused",
     "GATSettings",
+    "History",
+    "HistorySettings",
     "ItemKNN",
     "LightGCN",
     "LightGCNSettings",

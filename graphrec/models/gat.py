@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, logsigmoid
 
 from graphrec.graph import Block, HeteroGraph
-from graphrec.layers import SCORES, GATLayer, merge_groups
+from graphrec.layers import SCORES, GATLayer, dropped, merge_groups
 from graphrec.models.base import check_setting
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.lightgcn import normalized_history
@@ -317,11 +317,3 @@ def _pruned(graph: HeteroGraph, settings: GATSettings) -> HeteroGraph:
 def _at(rows: Tensor | None, values: Tensor) -> Tensor:
     """Some rows of a tensor; itself where None are asked for."""
     return values if rows is None else embedding(rows, values)
-
-
-def dropped(values: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """``values`` with a share of them set to zero and the rest scaled up, as dropout does, from a given generator."""
-    if share == 0:
-        return values
-    kept = torch.rand(values.shape, generator=generator, device=values.device) >= share
-    return values * kept / (1 - share)
