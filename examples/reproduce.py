@@ -11,9 +11,9 @@ written down in --out when it is finished; a call that was stopped goes on, also
 taken in the order of how long they are expected to take; those that would bring the whole beyond two hours are run with
 --full alone.
 
-The table goes to stdout, as Markdown, or as JSON with --json: rows {"view", "recall@20", "ndcg@20", "seconds", "peak_mb"}
-with seed, settings and published figures; a row that has not been run has "not_run", which says why. Seconds are
-those of fitting and judging; the peak is the resident memory of the whole process.
+The table goes to stdout, as Markdown, or with --json as rows {"view", "recall@20", "ndcg@20", "seconds", "peak_mb"} and
+their seed, settings and published figures; a row that has not been run has "not_run", which says why. Seconds are those of
+fitting and judging; the peak is the resident memory of the whole process.
 """
 
 from __future__ import annotations
