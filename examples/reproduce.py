@@ -11,9 +11,9 @@ written down in --out when it is finished; a call that was stopped goes on, also
 taken in the order of how long they are expected to take; those that would bring the whole beyond two hours are run with
 --full alone.
 
-The table goes to stdout, as Markdown, or with --json as rows {"view", "recall@20", "ndcg@20", "seconds", "peak_mb"} and
-their seed, settings and published figures; a row that has not been run has "not_run", which says why. Seconds are those of
-fitting and judging; the peak is the resident memory of the whole process.
+The table goes to stdout as Markdown, or with --json as rows {"view", "recall@20", "ndcg@20", "seconds", "peak_mb"} that
+hold seed, settings and published figures too; a row that has not been run has "not_run", which says why. Seconds are
+those of fitting and judging; the peak is the resident memory of the whole process.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def fit_row(graph: Path, row: Row, seed: int, checkpoints: Path) -> Row:
     from graphrec.bench.measure import peak_megabytes
     from graphrec.config import make_config
     from graphrec.evaluation import evaluate
-    from graphrec.training import Epoch, fit_model, part_csr
+    from graphrec.training import Epoch, fit_model, part_csr, settle_views
 
     here = []  # seconds of the epochs that this call trained; a stopped one may have trained more
 
@@ -102,6 +102,7 @@ def fit_row(graph: Path, row: Row, seed: int, checkpoints: Path) -> Row:
 
     begun, data = time.perf_counter(), Dataset.load(graph)
     config = make_config(row["model"], **{"patience": 0, **row.get("options", {})}, refit=True, seed=seed)
+    config = settle_views(config, data)
     fitted = fit_model(data, config, checkpoints=checkpoints, on_epoch=heard)
     found = evaluate(fitted.model.score_block, train=fitted.model.graph.seen, test=part_csr(data, Part.TEST), ks=(20,))
     earlier = float(fitted.history["seconds"].sum()) - sum(here)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from itertools import count, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from graphrec.config import RunConfig, TrainingConfig, make_config
 from graphrec.data import Dataset
+from graphrec.errors import DataError
+from graphrec.files import write_text
 from graphrec.models import MODELS
+from graphrec.training import settle_views
 
 HERE = Path(__file__).resolve().parent
 
@@ -43,8 +49,24 @@ class View:
     def obstacle(self, data: Dataset) -> str:
         """Why the view is left out for a data set; empty if it is not."""
         if self.model not in MODELS:
-            return f"no model {self.model} in this graphrec"
-        return f"{self.name} needs knowledge" if self.needs == "knowledge" and not len(data.knowledge) else ""
+            return f"this graphrec has no model {self.model}"
+        if self.needs == "knowledge" and not len(data.knowledge):
+            return "the data has no knowledge"
+        try:
+            self.config(data, self.options)
+        except DataError as error:
+            return str(error)
+        return ""
+
+    def config(self, data: Dataset, options: Options, training: Options | None = None, **others: Any) -> RunConfig:
+        """A run's configuration from settings and, of those that all views share, what concerns this model.
+
+        Raises:
+            DataError: the model cannot be fitted on this data.
+        """
+        known = {each.name for each in fields(MODELS[self.model].Settings)} | set(TrainingConfig.model_fields)
+        shared = {name: value for name, value in (training or {}).items() if name in known}
+        return settle_views(make_config(self.model, **(shared | options), **others), data)
 
     def draw(self, trials: int, seed: int) -> list[Options]:
         """Distinct settings, ``trials`` of them, or all where there are no more.
@@ -67,6 +89,13 @@ class View:
             if len(drawn) == trials:
                 return [self.options | own for own in drawn]
         raise AssertionError
+
+
+def once(file: Path, make: Callable[[], Any]) -> Any:
+    """What the file holds, or what ``make`` gives, written there; JSON either way."""
+    if not file.exists():
+        write_text(file, json.dumps(make(), indent=1) + "\n")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def pick(values: list[Any], name: str, seed: int, number: int) -> Any:

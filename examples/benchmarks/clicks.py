@@ -1,7 +1,7 @@
 """AUC on labelled pairs, as KGCN, RippleNet and their successors report it: Last.FM and Book-Crossing with knowledge.
 
-    python examples/benchmarks/click.py path/to/lastfm-kgcn --out FOLDER
-    python examples/benchmarks/click.py path/to/book-crossing-kg --out FOLDER --views popularity gat --seeds 1 2 3 4 5
+    python examples/benchmarks/clicks.py path/to/lastfm-kgcn --out FOLDER
+    python examples/benchmarks/clicks.py path/to/book-crossing-kg --out FOLDER --views popularity gat --seeds 1 2 3 4 5
 
 DATA holds ratings_final.txt, lines ``user item label``, and kg_final.txt. All rows, of both labels together, are split
 at random into 60 % train, 20 % eval and 20 % test. Views see the label-1 rows of the train part and the knowledge, and
@@ -22,20 +22,18 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 import numpy as np
 import torch
-from search_space import Options, View, read_toml, read_views
+from search_space import Options, View, once, read_toml, read_views
 from torch import Tensor
 
-from graphrec.config import make_config
 from graphrec.data import Dataset, Part, read_dataset
 from graphrec.data.integers import read_columns
 from graphrec.errors import DataError
 from graphrec.evaluation.metrics import auc
 from graphrec.files import write_text
-from graphrec.models import MODELS, EmbeddingModel, Model
+from graphrec.models import Model
 from graphrec.training import fit_model
 
 SHARE = 0.2  # of all rows, for eval and again for test
@@ -105,17 +103,8 @@ def pair_scores(model: Model, user: Tensor, item: Tensor) -> Tensor:
 
 def fit(data: Dataset, view: View, options: Options, training: Options, seed: int) -> tuple[Model, int]:
     """A fitted view and the epochs it chose, 0 for a closed form."""
-    given = training if issubclass(MODELS[view.model], EmbeddingModel) else {}
-    fitted = fit_model(data, make_config(view.model, **(given | options), seed=seed))
+    fitted = fit_model(data, view.config(data, options, training, seed=seed))
     return fitted.model, fitted.epochs.get(view.model, 0)
-
-
-def once(file: Path, make: Any) -> Any:
-    """What the file holds, or what ``make`` gives, written there."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(make(), indent=1) + "\n")
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def choose(labelled: Labelled, view: View, trials: int, seed: int, folder: Path, training: Options) -> Options:
@@ -177,10 +166,10 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     """Choose, train and judge each view; print the table."""
-    options, recipe = parse(), read_toml("click.toml")
+    options, recipe = parse(), read_toml("clicks.toml")
     labelled, rows = Labelled(options.data), []
     for view in read_views(options.views):
-        why = "a fusion has no rows left to blend on" if view.fuses else view.obstacle(labelled.whole)
+        why = "no part is left to blend on" if view.fuses else view.obstacle(labelled.whole)
         if why:
             print(f"{view.name}: left out, {why}", file=sys.stderr)
         else:
