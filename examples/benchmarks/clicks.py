@@ -113,12 +113,13 @@ def choose(labelled: Labelled, view: View, trials: int, seed: int, folder: Path,
 
     def attempt(options: Options) -> Options:
         model, epochs = fit(data, view, options, training, seed)
-        return {"options": options, "epochs": epochs, "eval": labelled.judge(model, parts == Part.SELECT)}
+        return {"epochs": epochs, "eval": labelled.judge(model, parts == Part.SELECT)}
 
-    drawn = enumerate(view.draw(trials, seed))
-    tried = [once(folder / f"trial-{number:02}.json", lambda own=own: attempt(own)) for number, own in drawn]
-    best = max(tried, key=lambda trial: trial["eval"])
-    return best["options"]
+    tried = []
+    for number, options in enumerate(view.draw(trials, seed)):
+        file, told = folder / f"trial-{number:02}.json", {"seed": seed, "options": options, "training": training}
+        tried.append(once(file, told, lambda own=options: attempt(own)))
+    return max(tried, key=lambda trial: trial["eval"])["options"]
 
 
 def judge(labelled: Labelled, view: View, options: Options, seed: int, training: Options) -> Options:
@@ -126,7 +127,7 @@ def judge(labelled: Labelled, view: View, options: Options, seed: int, training:
     data, parts = labelled.split(seed)
     model, epochs = fit(data, view, options, training, seed)
     found = {name: labelled.judge(model, parts == part) for name, part in (("eval", Part.SELECT), ("test", Part.TEST))}
-    return {"seed": seed, "options": options, "epochs": epochs} | found
+    return {"epochs": epochs} | found
 
 
 def run(labelled: Labelled, view: View, options: argparse.Namespace, training: Options) -> Options:
@@ -134,10 +135,10 @@ def run(labelled: Labelled, view: View, options: argparse.Namespace, training: O
     print(view.name, "…", file=sys.stderr, flush=True)
     folder = options.out / view.name
     chosen = choose(labelled, view, options.trials, options.seeds[0], folder, training)
-    seeds = [
-        once(folder / f"seed-{seed}.json", lambda seed=seed: judge(labelled, view, chosen, seed, training))
-        for seed in options.seeds
-    ]
+    seeds = []
+    for seed in options.seeds:
+        file, told = folder / f"seed-{seed}.json", {"seed": seed, "options": chosen, "training": training}
+        seeds.append(once(file, told, lambda seed=seed: judge(labelled, view, chosen, seed, training)))
     return {"view": view.name, "options": chosen, "seeds": seeds}
 
 

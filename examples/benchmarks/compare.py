@@ -12,7 +12,8 @@ train rows ("rare"), and over those whose item has none ("new"). A fusion has no
 settings that were chosen for them, and its weights are fitted on the blend rows, once a seed; beside what it chooses
 to use, its weights by attention and its constant weights are judged.
 
-Each trial and each judging is written down when it is done, so a stopped call goes on; --tables prints what there is.
+Each trial and each judging is written down when it is done, so a stopped call goes on; what other settings gave is made
+anew. --tables prints what there is. Every reading of test rows is a line of test_reads.jsonl.
 The tests at the end are paired t-tests over users of recall@20, averaged over the seeds; all p-values together, over
 all sets, are corrected by Holm's method. Tables go to stdout, as Markdown; results.json is in --out.
 """
@@ -23,7 +24,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,8 +31,8 @@ from typing import Any
 
 import pandas as pd
 import torch
-from compare_tables import GROUPS, METRICS, report
-from search_space import Options, View, once, read_toml, read_views
+from compare_tables import GROUPS, METRICS, READS, report
+from search_space import Options, View, holds, once, read_toml, read_views
 
 from graphrec.config import parse_config
 from graphrec.data import Dataset, Part, build_dataset
@@ -40,7 +40,7 @@ from graphrec.errors import DataError
 from graphrec.evaluation import evaluate, keep_rare
 from graphrec.files import atomic_path, write_text
 from graphrec.models import Fused, Model
-from graphrec.training import Fitted, fit_model, part_csr, settle_views
+from graphrec.training import FusionReport, fit_model, part_csr, settle_views
 
 
 class OutOfTime(Exception):
@@ -94,9 +94,9 @@ def try_settings(here: Set, view: View, options: Options, cap: float) -> Options
     try:
         fitted = fit_model(here.data, config, on_epoch=check_time, on_stride=check_time)
     except OutOfTime:
-        return {"options": options, "recall@20": None, "why": f"not trained within {cap:g} s"}
+        return {"recall@20": None, "why": f"not trained within {cap:g} s"}
     reached = {"recall@20": fitted.valid["recall@20"], "seconds": round(time.monotonic() - begun, 1)}
-    return {"options": options, "epochs": fitted.epochs.get(view.model, 0)} | reached
+    return {"epochs": fitted.epochs.get(view.model, 0)} | reached
 
 
 def choose(here: Set, view: View, trials: Trials) -> Options | None:
@@ -104,7 +104,8 @@ def choose(here: Set, view: View, trials: Trials) -> Options | None:
     done = []
     for number, options in enumerate(view.draw(trials.count, here.seed)):
         file = here.folder / view.name / f"trial-{number:02}.json"
-        done.append(once(file, lambda own=options: try_settings(here, view, own, trials.cap)))
+        told = {"options": options, "training": here.recipe["training"]}
+        done.append(once(file, told, lambda own=options: try_settings(here, view, own, trials.cap)))
     finished = [trial for trial in done if trial["recall@20"] is not None]
     return max(finished, key=lambda trial: trial["recall@20"], default=None)
 
@@ -112,6 +113,8 @@ def choose(here: Set, view: View, trials: Trials) -> Options | None:
 def judge(here: Set, model: Model, folder: Path, told: Options) -> None:
     """Read the test rows, all and those of rare items, and write down the values of each user."""
     train, test = model.graph.seen, part_csr(here.data, Part.TEST)
+    with (here.folder / READS).open("a", encoding="utf-8") as reads:
+        reads.write(json.dumps({"view": folder.parent.name, **told}) + "\n")
     found, tables = {}, []
     for group, below in GROUPS.items():
         rows = test if below is None else keep_rare(test, train, below=below)
@@ -127,28 +130,33 @@ def judge(here: Set, model: Model, folder: Path, told: Options) -> None:
 
 
 def finish(here: Set, view: View, trial: Options, seed: int) -> None:
-    """Train on all train rows with what was chosen, and judge."""
+    """Train on all train rows with what was chosen, and judge, unless that was done."""
     folder = here.folder / view.name / f"seed-{seed}"
+    told = {"seed": seed, "options": trial["options"], "training": trial["training"], "epochs": trial["epochs"]}
+    if holds(folder / "row.json", told):
+        return
     budget = {"patience": 0} | ({"epochs": trial["epochs"]} if trial["epochs"] else {})
-    config = view.config(here.data, trial["options"], here.recipe["training"] | budget, refit=True, seed=seed)
-    fitted = fit_model(here.data, config)
-    judge(here, fitted.model, folder, {"seed": seed, "options": trial["options"], "epochs": trial["epochs"]})
+    config = view.config(here.data, trial["options"], trial["training"] | budget, refit=True, seed=seed)
+    judge(here, fit_model(here.data, config).model, folder, told)
 
 
 def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) -> None:
-    """Train a fusion of views as they were chosen, and judge it with each kind of weights."""
+    """Train a fusion of views as they were chosen, and judge it with each kind of weights, unless that was done."""
+    folder = here.folder / view.name / f"seed-{seed}"
+    told = {"seed": seed, "options": {"views": list(chosen)}, "chosen": chosen, "training": here.recipe["training"]}
+    if holds(folder / "row.json", told):
+        return
     config = settle_views(parse_config(fusion_values(here, chosen) | {"seed": seed, "refit": True}), here.data)
     fitted = fit_model(here.data, config)
-    assert fitted.fusion is not None
-    told = {"seed": seed, "options": {"views": list(fitted.fusion.views)}, "reason": fitted.fusion.reason}
-    folders = {kind: here.folder / f"{view.name}-{kind}" / f"seed-{seed}" for kind in ("attention", "constant")}
-    used = (fitted.model.chosen, *(weight.clone() for weight in (fitted.model.attention, fitted.model.log_scale)))
-    for kind, folder in folders.items() if fitted.fusion.fitted else ():
-        weigh(fitted, kind)
-        judge(here, fitted.model, folder, told)
-    fitted.model.chosen = used[0]
-    fitted.model.set_weights(*used[1:])
-    judge(here, fitted.model, here.folder / view.name / f"seed-{seed}", told)
+    model, fusion = fitted.model, fitted.fusion
+    assert isinstance(model, Fused) and fusion is not None
+    used = (model.chosen, model.attention.detach().clone(), model.log_scale.detach().clone())
+    for kind in ("attention", "constant") if fusion.fitted else ():
+        weigh(model, fusion, kind)
+        judge(here, model, here.folder / f"{view.name}-{kind}" / folder.name, told)
+    model.chosen = used[0]
+    model.set_weights(*used[1:])
+    judge(here, model, folder, told | {"reason": fusion.reason})
 
 
 def fusion_values(here: Set, chosen: dict[str, Options]) -> dict[str, Any]:
@@ -161,14 +169,12 @@ def fusion_values(here: Set, chosen: dict[str, Options]) -> dict[str, Any]:
     return {"model": "fused", "training": shared, "models": models}
 
 
-def weigh(fitted: Fitted, kind: str) -> None:
+def weigh(model: Fused, fusion: FusionReport, kind: str) -> None:
     """Put the fusion's fitted weights in place: by attention, or constant."""
-    model, report_ = fitted.model, fitted.fusion
-    assert isinstance(model, Fused) and report_ is not None
-    scale = report_.fitted["scale"] if kind == "attention" else report_.constant_scale
-    attention = torch.zeros_like(model.attention)
+    scale, attention = fusion.constant_scale, torch.zeros_like(model.attention)
     if kind == "attention":
-        attention = torch.tensor([list(row.values()) for row in report_.fitted["attention"].values()])
+        scale = fusion.fitted["scale"]
+        attention = torch.tensor([list(row.values()) for row in fusion.fitted["attention"].values()])
     model.chosen = None
     model.set_weights(attention, torch.tensor(list(scale.values())).log())
 
@@ -188,23 +194,19 @@ def run(here: Set, views: list[View], trials: Trials) -> None:
     chosen: dict[str, Options] = {}
     for view in views:
         why = view.obstacle(here.data)
+        say(f"{here.name} {view.name} {f'left out: {why}' if why else '…'}")
         if why:
-            say(f"{here.name} {view.name}: left out, {why}")
             continue
-        say(f"{here.name} {view.name} …")
-        step: Callable[[int], None]
         if view.fuses:
             taken = members(view, views, chosen)
-            step = lambda seed, own=view, taken=taken: finish_fusion(here, own, taken, seed)  # noqa: E731
-        else:
-            trial = choose(here, view, trials)
-            if trial is None:
-                continue
+            for seed in trials.seeds:
+                finish_fusion(here, view, taken, seed)
+            continue
+        trial = choose(here, view, trials)
+        if trial is not None:
             chosen[view.name] = trial
-            step = lambda seed, own=view, trial=trial: finish(here, own, trial, seed)  # noqa: E731
-        for seed in trials.seeds:
-            if not (here.folder / view.name / f"seed-{seed}" / "row.json").exists():
-                step(seed)
+            for seed in trials.seeds:
+                finish(here, view, trial, seed)
 
 
 def say(words: str) -> None:

@@ -91,11 +91,23 @@ class View:
         raise AssertionError
 
 
-def once(file: Path, make: Callable[[], Any]) -> Any:
-    """What the file holds, or what ``make`` gives, written there; JSON either way."""
-    if not file.exists():
-        write_text(file, json.dumps(make(), indent=1) + "\n")
+def once(file: Path, told: Options, make: Callable[[], Options]) -> Options:
+    """What the file holds, or, unless it is of these settings, what ``make`` gives, written there with them.
+
+    Args:
+        file: JSON; need not exist.
+        told: all that decides the result, and stands beside it.
+        make: the result.
+    """
+    if not holds(file, told):
+        write_text(file, json.dumps(told | make(), indent=1) + "\n")
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def holds(file: Path, told: Options) -> bool:
+    """Whether a file of JSON is there and has these values."""
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return bool(found) and all(found.get(name) == value for name, value in told.items())
 
 
 def pick(values: list[Any], name: str, seed: int, number: int) -> Any:
