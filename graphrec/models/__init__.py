@@ -15,6 +15,7 @@ from graphrec.models.gat import GAT, GATSettings
 from graphrec.models.item_knn import ItemKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
+from graphrec.models.trained import TrainedModel
 
 MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Fused)}
 
@@ -81,6 +82,7 @@ __all__ = [
     "LightGCNSettings",
     "Model",
     "Popularity",
+    "TrainedModel",
     "build_model",
     "make_settings",
     "model_class",
