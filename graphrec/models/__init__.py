@@ -15,8 +15,9 @@ from graphrec.models.gat import GAT, GATSettings
 from graphrec.models.item_knn import ItemKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
+from graphrec.models.spectral import Spectral, SpectralSettings
 
-MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Fused)}
+MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, Spectral, LightGCN, GAT, Fused)}
 
 
 def model_class(name: str) -> type[Model]:
@@ -81,6 +82,8 @@ __all__ = [
     "LightGCNSettings",
     "Model",
     "Popularity",
+    "Spectral",
+    "SpectralSettings",
     "build_model",
     "make_settings",
     "model_class",
