@@ -66,7 +66,7 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
         views = dict(zip(model.views, model.view_parts(user, items)[:, 0].tolist(), strict=True))
         if model.chosen is not None:
             members = {model.chosen: members[model.chosen]}
-    tellers = [name for name, member in members.items() if isinstance(member, EmbeddingModel | ItemKNN)]
+    tellers = [name for name, member in members.items() if _has_paths(member)]
     if not tellers:
         return Explanation(score, views, None, ())
     teller = max(tellers, key=lambda name: views[name])
@@ -81,6 +81,11 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
         for nodes, relations, weight in found
     )
     return Explanation(score, views, teller, paths)
+
+
+def _has_paths(member: Model) -> bool:
+    """Whether a view's score comes over edges; that of an embedding model without layers does not."""
+    return isinstance(member, ItemKNN) or (isinstance(member, EmbeddingModel) and member.settings.layers > 0)
 
 
 FoundPath = tuple[tuple[int, ...], tuple[str, ...], float]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -96,6 +96,16 @@ class DeferredGraph(HeteroGraph):
         sizes = (self.num_users, self.num_items, 0)
         return DeferredGraph(
             sizes, self.relations[:2], lambda: self.made.interactions_only(), lambda: self.seen, self.device
+        )
+
+    def prune_knowledge(self, hub_facts: int = 0, relations: Sequence[str] = ()) -> HeteroGraph:
+        sizes = (self.num_users, self.num_items, self.num_entities)
+        return DeferredGraph(
+            sizes,
+            self.relations,
+            lambda: self.made.prune_knowledge(hub_facts, relations),
+            lambda: self.seen,
+            self.device,
         )
 
     def without_edges(self, row: Tensor, col: Tensor) -> HeteroGraph:

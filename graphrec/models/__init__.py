@@ -16,6 +16,7 @@ from graphrec.models.item_knn import ItemKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
 from graphrec.models.spectral import Spectral, SpectralSettings
+from graphrec.models.trained import TrainedModel
 
 MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, Spectral, LightGCN, GAT, Fused)}
 
@@ -84,6 +85,7 @@ __all__ = [
     "Popularity",
     "Spectral",
     "SpectralSettings",
+    "TrainedModel",
     "build_model",
     "make_settings",
     "model_class",

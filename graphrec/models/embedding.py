@@ -6,7 +6,7 @@ B users or items in a block, I items, U users, N nodes, W width, K layers.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -16,9 +16,11 @@ from torch.nn.functional import embedding, normalize
 
 from graphrec.errors import UsageError
 from graphrec.graph import Block, HeteroGraph
-from graphrec.losses import bpr_loss, l2_penalty, pool_bpr_loss, pool_softmax_loss, softmax_loss
-from graphrec.models.base import Model, check_setting
-from graphrec.sampling import Batch, used_in_batch
+from graphrec.losses import l2_penalty
+from graphrec.models.base import check_setting
+from graphrec.models.objective import LOSSES, PAIRED, negatives_of, ranking_loss
+from graphrec.models.trained import TrainedModel
+from graphrec.sampling import Batch
 from graphrec.sparse import CSR
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -30,34 +32,41 @@ class EmbeddingSettings:
 
     Args:
         width: of a node's vector, W ≥ 1.
-        layers: of propagation, K ≥ 1.
-        loss: ``bpr``, or ``softmax`` (sampled softmax on cosines, against the batch's items or a pool).
-        temperature: τ > 0 of the softmax loss.
+        layers: of propagation, K ≥ 1; lightgcn takes 0 too, which is matrix factorisation.
+        loss: ``bpr``; ``softmax`` (sampled softmax on cosines, against the batch's items or a pool); ``bsl`` (the same
+            with a weight on the negatives, the pair's own item not among them); or ``alignment_uniformity``.
+        temperature: τ > 0 of the softmax and bsl losses.
+        negative_weight: > 0 of the negatives in the bsl loss.
+        uniformity: γ ≥ 0, weight of the uniformity in the alignment_uniformity loss.
         l2: weight ≥ 0 of the squared layer-0 vectors of a batch.
         storage: ``float32``, or ``bfloat16`` to keep the layer-0 vectors in half the bytes where neighbours are
             sampled; what is computed from them is float32 either way.
     """
 
+    MIN_LAYERS: ClassVar[int] = 1
+
     width: int = 64
     layers: int = 3
     loss: str = "bpr"
     temperature: float = 0.15
+    negative_weight: float = 1.0
+    uniformity: float = 1.0
     l2: float = 3e-3
     storage: str = "float32"
 
     def __post_init__(self) -> None:
         check_setting("width", self.width, self.width >= 1, ">= 1")
-        check_setting("layers", self.layers, self.layers >= 1, ">= 1")
-        check_setting("loss", self.loss, self.loss in ("softmax", "bpr"), "softmax or bpr")
+        check_setting("layers", self.layers, self.layers >= self.MIN_LAYERS, f">= {self.MIN_LAYERS}")
+        check_setting("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}")
         check_setting("temperature", self.temperature, self.temperature > 0, "> 0")
+        check_setting("negative_weight", self.negative_weight, self.negative_weight > 0, "> 0")
+        check_setting("uniformity", self.uniformity, self.uniformity >= 0, ">= 0")
         check_setting("l2", self.l2, self.l2 >= 0, ">= 0")
         check_setting("storage", self.storage, self.storage in TYPES, " or ".join(TYPES))
 
 
-class EmbeddingModel(Model):
+class EmbeddingModel(TrainedModel):
     """A model trained by gradient: a table of layer-0 vectors, propagated; the score is an inner product.
-
-    What scoring needs is computed once between ``eval()`` and the next ``train()`` and kept.
 
     Attributes:
         table: layer-0 vectors of all nodes of ``graph``, float32 or as ``storage`` says, [N, W].
@@ -68,23 +77,35 @@ class EmbeddingModel(Model):
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
         self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width, dtype=TYPES[settings.storage]))
-        self._kept: dict[str, Any] = {}
 
     def reset(self, generator: torch.Generator) -> None:
         """Draw the layer-0 vectors from N(0, 0.1²), as LightGCN's code does."""
         nn.init.normal_(self.table, std=0.1, generator=generator)
 
+    @torch.no_grad()
+    def take_over(self, other: Self, now: Tensor, before: Tensor) -> None:
+        """The layer-0 vectors of the nodes that both know; others start at 0, as newcomers do."""
+        both = (now < len(self.table)) & (before < len(other.table))  # a view without knowledge has no entities
+        self.table.zero_()
+        self.table[now[both]] = other.table[before[both]].to(self.table)
+        self.take_shared(other)
+
     def take_shared(self, other: Self) -> None:
         """Take over the parameters that belong to no node from the same model on another graph."""
+
+    @property
+    def paired(self) -> bool:
+        return self.settings.loss in PAIRED
+
+    @property
+    def mean_from(self) -> int:
+        """The first layer in the mean that final vectors are: 0, or 1 for a model that leaves layer 0 out."""
+        return 0
 
     @property
     def first(self) -> Tensor:
         """Layer-0 vectors of all nodes, float32 [N, W]."""
         return self.table.float()
-
-    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """The optimiser's parameter groups."""
-        return [{"params": list(self.parameters()), "lr": learning_rate}]
 
     @abstractmethod
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
@@ -141,7 +162,7 @@ class EmbeddingModel(Model):
     def propagate_sample(
         self, blocks: Sequence[Block], first: Tensor, num_seeds: int, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Final vectors of the seeds of a sample: the mean over layers 0..K, each layer on one block.
+        """Final vectors of the seeds of a sample: the mean over the layers, each layer on one block.
 
         A node that has edges in the graph and none of them in a block keeps its own vector in that layer.
 
@@ -155,24 +176,21 @@ class EmbeddingModel(Model):
         Returns:
             float32 [S, W].
         """
-        vectors, total = first, first[:num_seeds]
+        vectors, total = first, first[:num_seeds] * (1 - self.mean_from)
         for layer, block in enumerate(blocks, start=1):
             receiver = vectors[: block.csr.num_rows]
             received = self.receive(layer, block, vectors, receiver, generator)
             vectors = torch.where(block.left_alone()[:, None], receiver, received)
             total = total + vectors[:num_seeds]
-        return total / (self.settings.layers + 1)
+        return total / (self.settings.layers + 1 - self.mean_from)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The training loss of one batch, a scalar with gradient."""
         return self.batch_loss(batch, *self._vectors_of(self.batch_nodes(batch), batch.generator))
 
     def batch_nodes(self, batch: Batch) -> Tensor:
         """The nodes whose vectors a batch's loss needs, in the order that ``batch_loss`` takes them, int64 [n]."""
-        parts = [batch.user, batch.positive + self.graph.num_users]
-        if self.settings.loss == "bpr" or batch.pooled:
-            parts.append(batch.negative + self.graph.num_users)
-        return torch.cat(parts)
+        items = torch.cat([batch.positive, negatives_of(self.settings.loss, batch)])
+        return torch.cat([batch.user, items + self.graph.num_users])
 
     def batch_loss(self, batch: Batch, final: Tensor, first: Tensor) -> Tensor:
         """The loss of a batch from the vectors of its nodes.
@@ -182,22 +200,9 @@ class EmbeddingModel(Model):
             final, first: final and layer-0 vectors of ``batch_nodes``, float32 [n, W].
         """
         user, positive, negative = final.tensor_split([len(batch), 2 * len(batch)])
-        value = self._ranking_loss(batch, user, positive, negative)
+        value = ranking_loss(self.settings, self.graph.seen, batch, user, positive, negative)
         squares = first.tensor_split([len(batch), 2 * len(batch)])
         return value + self.settings.l2 * l2_penalty(*(part for part in squares if len(part)))
-
-    def _ranking_loss(self, batch: Batch, user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        bpr, temperature, seen = self.settings.loss == "bpr", self.settings.temperature, self.graph.seen
-        if batch.pooled:
-            used = used_in_batch(seen, batch.user, batch.negative).to(user.device)
-            if bpr:
-                return pool_bpr_loss(user, positive, negative, used)
-            log_odds = None if batch.log_odds is None else batch.log_odds.to(user.device)
-            return pool_softmax_loss(user, positive, negative, used, temperature, log_odds)
-        if bpr:
-            return bpr_loss(user, positive, negative)
-        used = used_in_batch(seen, batch.user, batch.positive).to(user.device)
-        return softmax_loss(user, positive, used, temperature)
 
     def _vectors_of(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Final and layer-0 vectors of nodes that may come more than once, each float32 [n, W]."""
@@ -206,19 +211,6 @@ class EmbeddingModel(Model):
         rows, place = nodes.unique(return_inverse=True)
         final, first = self.propagate_to(rows, generator)
         return embedding(place, final), embedding(place, first)
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch between training and scoring; either way what was kept is forgotten."""
-        self._kept.clear()
-        super().train(mode)
-        return self
-
-    def keep(self, name: str, compute: Callable[[], Any]) -> Any:
-        """``compute()`` without gradient, kept under ``name`` until the next ``train()`` or ``eval()``."""
-        if name not in self._kept:
-            with torch.no_grad():
-                self._kept[name] = compute()
-        return self._kept[name]
 
     @property
     def has_vectors(self) -> bool:

@@ -5,6 +5,7 @@ B users or items in a block, I items, U users, n singular vectors.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from graphrec.data.large.memory import available_memory
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model, check_setting
 from graphrec.models.calibration import rows_of
@@ -25,6 +27,10 @@ from graphrec.sparse import (
 )
 from graphrec.sparse.spectrum import WIDTH
 
+_SHARE = 16  # with a singular vector for fewer users or items than that, the ideal low-pass passes noise
+
+_BYTES = 12  # of memory while fitting, for each singular vector and user or item
+
 
 @dataclass(frozen=True)
 class SpectralSettings:
@@ -33,7 +39,7 @@ class SpectralSettings:
     Args:
         order: K ≥ 0 of the polynomial p; 0 leaves it out, which leaves the ideal low-pass alone.
         flatness: φ > 0 of the response that p follows; 1 is linear, and larger is flatter around its middle.
-        rank: n ≥ 0 singular vectors that pass the ideal low-pass, at most a quarter of the users and of the items.
+        rank: n ≥ 0 singular vectors that pass the ideal low-pass, at most one for 16 users or items.
         ideal_weight: α ≥ 0 of the ideal low-pass.
         degree_power: β of the item degrees around the polynomial.
         ideal_degree_power: the same around the ideal low-pass.
@@ -83,11 +89,20 @@ class Spectral(Model):
         super().__init__(graph, settings)
         self.register_buffer("vectors", torch.empty(graph.num_items, 0))
 
+    @classmethod
+    def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
+        count = rank_on(graph, settings)
+        needed, free = _BYTES * count * (graph.num_users + graph.num_items), available_memory()
+        if needed <= free:
+            return None
+        return (
+            f"finding {count} singular vectors needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+        )
+
     def fit(self) -> None:
         """Find the singular vectors; the draws have a seed of their own, so that a fit repeats."""
-        most = min(self.graph.num_users, self.graph.num_items) // 4
-        count = min(self.settings.rank, most) if self.settings.ideal_weight > 0 else 0
-        self.vectors = right_singular_vectors(self.normalized, count, torch.Generator().manual_seed(0))[1]
+        generator = torch.Generator().manual_seed(0)
+        self.vectors = right_singular_vectors(self.normalized, rank_on(self.graph, self.settings), generator)[1]
 
     @cached_property
     def item_degree(self) -> Tensor:
@@ -145,10 +160,10 @@ class Spectral(Model):
         before, after = self._degree_scale(-power), self._degree_scale(power)
         for first in range(0, signal.num_rows, WIDTH):
             part = signal.slice_rows(first, min(first + WIDTH, signal.num_rows))
-            block = before.new_zeros(self.graph.num_items, part.num_rows)
+            block = before.new_zeros(self.graph.num_items, WIDTH)  # the products are fastest at just this width
             block[part.col.long(), part.row_index()] = before[part.col.long()]
-            block = chebyshev_product(self.normalized, block, self.coefficients)
-            passed[first : first + part.num_rows] += block.mul_(after[:, None]).T
+            block = chebyshev_product(self.normalized, block, self.coefficients).mul_(after[:, None])
+            passed[first : first + part.num_rows] += block[:, : part.num_rows].T
         return passed
 
     def _pass_ideal(self, signal: CSR, power: float) -> Tensor:
@@ -168,6 +183,12 @@ class Spectral(Model):
             count = state_dict[prefix + "vectors"].shape[1]
             self.vectors = self.vectors.new_empty(self.graph.num_items, count)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def rank_on(graph: HeteroGraph, settings: SpectralSettings) -> int:
+    """n, as many singular vectors as a graph gets: 0 where they have no weight."""
+    most = math.ceil(min(graph.num_users, graph.num_items) / _SHARE)
+    return min(settings.rank, most) if settings.ideal_weight > 0 else 0
 
 
 def _single(items: Tensor, num_items: int) -> CSR:

@@ -15,7 +15,7 @@ from graphrec.sparse.csr import CSR
 from graphrec.sparse.ops import spmm
 
 WIDTH = 64
-"""Columns multiplied at once: what lies between two products stays small, and the kernels run at full speed."""
+"""Columns multiplied at once: what lies between two products stays small, and the CPU kernel is made for this width."""
 
 _RANGE = 1e4  # how much a filter may lift one vector above another before float32 loses the lower one
 _DEGREE = 8  # of a filter, at most

@@ -95,8 +95,10 @@ def test_a_step_reaches_every_parameter() -> None:
         ("heads", 3, "heads must be a divisor of width 64, got 3"),
         ("layers", 0, "layers must be >= 1, got 0"),
         ("attention_dropout", 1.0, r"attention_dropout must be in \[0, 1\), got 1.0"),
-        ("loss", "hinge", "loss must be softmax or bpr, got hinge"),
+        ("loss", "hinge", "loss must be one of bpr, softmax, bsl, alignment_uniformity, got hinge"),
         ("temperature", 0.0, "temperature must be > 0, got 0.0"),
+        ("negative_weight", 0.0, "negative_weight must be > 0, got 0.0"),
+        ("uniformity", -1.0, "uniformity must be >= 0, got -1.0"),
     ],
 )
 def test_settings_say_what_is_wrong(field: str, value: object, rule: str) -> None:

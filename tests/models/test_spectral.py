@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph
-from graphrec.models import Spectral, SpectralSettings
+from graphrec.models import Spectral, SpectralSettings, spectral
 from graphrec.ranking import rank
 from tests.models.test_item_knn import graph_of, random_graph
 from tests.worlds import hand_graph, pairs
@@ -68,16 +68,14 @@ def test_ideal_low_pass_by_hand() -> None:
 
 @pytest.mark.parametrize("settings", [LINEAR, GF_CF, CHEBY_CF, replace(CHEBY_CF, order=0), replace(CHEBY_CF, rank=0)])
 def test_equals_the_dense_formula(settings: SpectralSettings) -> None:
-    rows = [(user, user % 35) for user in range(45)]
-    graph = graph_of([*rows, *np.argwhere(np.random.default_rng(0).random((45, 35)) < 0.2).tolist()], 45, 35)
-    if settings.order == 0:
-        settings = replace(settings, flatness=1.0)
-    expected = dense_scores(graph, settings, settings.rank)
+    rows = [(user, user % 50) for user in range(70)]  # so that everybody and everything has one
+    graph = graph_of([*rows, *np.argwhere(np.random.default_rng(0).random((70, 50)) < 0.2).tolist()], 70, 50)
+    model, count = fitted(settings, graph), min(settings.rank, 4)  # 50 items / 16
+    assert model.vectors.shape == (50, count)
+    expected = dense_scores(graph, settings, count)
     if settings.order == 0:  # p = 0 instead of the constant ½ on the history itself
         expected[graph.seen.row_index().numpy(), graph.seen.col.numpy()] -= 0.5
-    scores = fitted(settings, graph).score_block(torch.arange(45))
-    assert np.allclose(scores.numpy(), expected, atol=2e-3)
-    assert np.allclose(scores.numpy(), expected, atol=2e-5) or settings.rank
+    assert np.allclose(model.score_block(torch.arange(70)).numpy(), expected, atol=2e-5)
 
 
 def test_rows_of_a_block_do_not_depend_on_each_other() -> None:
@@ -144,6 +142,15 @@ def test_graphs_with_next_to_nothing(rows: list[tuple[int, int]], users: int, it
     scores = fitted(SpectralSettings(), graph_of(rows, users, items)).score_block(torch.arange(users))
     assert scores.shape == (users, items)
     assert torch.isfinite(scores).all()
+
+
+def test_vectors_beyond_memory_are_an_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, settings = random_graph(7, 320, 160), SpectralSettings(rank=10)
+    assert Spectral.obstacle(graph, settings) is None
+    monkeypatch.setattr(spectral, "available_memory", lambda: 12 * 10 * 480 - 1)
+    obstacle = Spectral.obstacle(graph, settings)
+    assert obstacle == "finding 10 singular vectors needs 0.0 GB of memory, and 0.0 GB are free"
+    assert Spectral.obstacle(graph, replace(settings, ideal_weight=0.0)) is None
 
 
 @pytest.mark.parametrize(("field", "value"), [("order", -1), ("flatness", 0.0), ("rank", -1), ("ideal_weight", -0.1)])
