@@ -16,9 +16,12 @@ from graphrec.models.history import History, HistorySettings
 from graphrec.models.item_knn import ItemKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
+from graphrec.models.spectral import Spectral, SpectralSettings
 from graphrec.models.trained import TrainedModel
 
-MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, History, Fused)}
+MODELS: dict[str, type[Model]] = {
+    cls.name: cls for cls in (Popularity, ItemKNN, Spectral, LightGCN, GAT, History, Fused)
+}
 
 
 def model_class(name: str) -> type[Model]:
@@ -85,6 +88,8 @@ __all__ = [
     "LightGCNSettings",
     "Model",
     "Popularity",
+    "Spectral",
+    "SpectralSettings",
     "TrainedModel",
     "build_model",
     "make_settings",
