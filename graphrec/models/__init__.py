@@ -13,6 +13,7 @@ from graphrec.models.ease import EASE
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
 from graphrec.models.gat import GAT, GATSettings
+from graphrec.models.history import History, HistorySettings
 from graphrec.models.item_item import ItemItem
 from graphrec.models.item_knn import ItemKNN
 from graphrec.models.knowledge_knn import KnowledgeKNN
@@ -20,10 +21,12 @@ from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
 from graphrec.models.rp3beta import RP3Beta
 from graphrec.models.slim import SLIM
+from graphrec.models.spectral import Spectral, SpectralSettings
 from graphrec.models.trained import TrainedModel
 
 MODELS: dict[str, type[Model]] = {
-    cls.name: cls for cls in (Popularity, ItemKNN, RP3Beta, EASE, SLIM, KnowledgeKNN, LightGCN, GAT, Fused)
+    cls.name: cls
+    for cls in (Popularity, ItemKNN, RP3Beta, EASE, SLIM, KnowledgeKNN, Spectral, LightGCN, GAT, History, Fused)
 }
 
 
@@ -86,6 +89,8 @@ __all__ = [
     "EmbeddingSettings",
     "Fused",
     "GATSettings",
+    "History",
+    "HistorySettings",
     "ItemItem",
     "ItemKNN",
     "KnowledgeKNN",
@@ -94,6 +99,8 @@ __all__ = [
     "Model",
     "Popularity",
     "RP3Beta",
+    "Spectral",
+    "SpectralSettings",
     "TrainedModel",
     "build_model",
     "make_settings",
