@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphrec.models import EmbeddingModel, Fused, History, ItemItem, Model, views_of
+from graphrec.models import EmbeddingModel, Fused, History, ItemItem, Model, Spectral, views_of
 from graphrec.sparse import CSR
+
+Comparing = ItemItem | Spectral | History
+"""Views whose scores are sums over the used items."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
     if isinstance(member, EmbeddingModel):
         found = _graph_paths(member, user, item, count)
     else:
-        assert isinstance(member, ItemItem | History)
+        assert isinstance(member, Comparing)
         found = _similarity_paths(member, user, item, count)
     paths = tuple(
         Path(nodes, relations, weight, score - _score_without(model, nodes, user, item))
@@ -85,7 +88,7 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
 
 def _has_paths(member: Model) -> bool:
     """Whether a view's score comes over edges; that of an embedding model without layers does not."""
-    return isinstance(member, ItemItem | History) or (isinstance(member, EmbeddingModel) and member.settings.layers > 0)
+    return isinstance(member, Comparing) or (isinstance(member, EmbeddingModel) and member.settings.layers > 0)
 
 
 FoundPath = tuple[tuple[int, ...], tuple[str, ...], float]
@@ -119,7 +122,7 @@ def _graph_paths(model: EmbeddingModel, user: int, item: int, count: int) -> lis
     ]
 
 
-def _similarity_paths(model: ItemItem | History, user: int, item: int, count: int) -> list[FoundPath]:
+def _similarity_paths(model: Comparing, user: int, item: int, count: int) -> list[FoundPath]:
     """The used items that add most to the score."""
     used = model.timeline.items.rows(user) if isinstance(model, History) else model.graph.seen.rows(user)
     added = model.contributions(used, item)

@@ -56,7 +56,7 @@ class Plain:
     def fit(self) -> np.ndarray:
         """The squared singular values, largest first."""
         _, values, vectors = svds(self.matrix, k=rank_on(self.model.graph, self.model.settings), rng=0)
-        self.vectors = vectors.T.astype(np.float32)
+        self.basis = vectors.T.astype(np.float32)
         return values[::-1] ** 2
 
     def score_block(self, users: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,7 @@ class Plain:
         power = np.maximum(degree, 1) ** settings.degree_power
         ideal_power = np.maximum(degree, 1) ** settings.ideal_degree_power
         filtered = self.polynomial((used / power).T).T * power
-        passed = (used / ideal_power) @ self.vectors @ self.vectors.T * ideal_power
+        passed = (used / ideal_power) @ self.basis @ self.basis.T * ideal_power
         return torch.from_numpy(filtered + settings.ideal_weight * passed).float()
 
     def polynomial(self, signal: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ def fit_ours(graph: HeteroGraph, settings: SpectralSettings) -> tuple[np.ndarray
     """Squared singular values, and the scorer."""
     model = Spectral(graph, settings)
     model.fit()
-    sent = scipy_matrix(model.normalized) @ model.vectors.numpy()
+    sent = scipy_matrix(model.normalized) @ model.basis.numpy()
     return (sent**2).sum(axis=0), model.score_block
 
 

@@ -26,7 +26,19 @@ from graphrec.models.trained import TrainedModel
 
 MODELS: dict[str, type[Model]] = {
     cls.name: cls
-    for cls in (Popularity, ItemKNN, RP3Beta, EASE, SLIM, KnowledgeKNN, Spectral, LightGCN, GAT, History, Fused)
+    for cls in (
+        Popularity,
+        ItemKNN,
+        RP3Beta,
+        EASE,
+        SLIM,
+        KnowledgeKNN,
+        Spectral,
+        LightGCN,
+        GAT,
+        History,
+        Fused,
+    )
 }
 
 
@@ -98,9 +110,9 @@ __all__ = [
     "LightGCNSettings",
     "Model",
     "Popularity",
-    "RP3Beta",
     "Spectral",
     "SpectralSettings",
+    "RP3Beta",
     "TrainedModel",
     "build_model",
     "make_settings",

@@ -78,16 +78,16 @@ class Spectral(Model):
         settings: a ``SpectralSettings``.
 
     Attributes:
-        vectors: V, float32 [I, n]; none before ``fit``.
+        basis: V, float32 [I, n]; none before ``fit``.
     """
 
     name: ClassVar[str] = "spectral"
     Settings: ClassVar[type] = SpectralSettings
-    vectors: Tensor
+    basis: Tensor
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
-        self.register_buffer("vectors", torch.empty(graph.num_items, 0))
+        self.register_buffer("basis", torch.empty(graph.num_items, 0))
 
     @classmethod
     def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
@@ -102,7 +102,7 @@ class Spectral(Model):
     def fit(self) -> None:
         """Find the singular vectors; the draws have a seed of their own, so that a fit repeats."""
         generator = torch.Generator().manual_seed(0)
-        self.vectors = right_singular_vectors(self.normalized, rank_on(self.graph, self.settings), generator)[1]
+        self.basis = right_singular_vectors(self.normalized, rank_on(self.graph, self.settings), generator)[1]
 
     @cached_property
     def item_degree(self) -> Tensor:
@@ -168,10 +168,10 @@ class Spectral(Model):
 
     def _pass_ideal(self, signal: CSR, power: float) -> Tensor:
         """α r Di^-γ V Vᵀ Di^γ, float32 [B, I]."""
-        if self.vectors.shape[1] == 0:
-            return self.vectors.new_zeros(signal.num_rows, self.graph.num_items)
+        if self.basis.shape[1] == 0:
+            return self.basis.new_zeros(signal.num_rows, self.graph.num_items)
         scaled = replace(signal, value=self._degree_scale(-power)[signal.col.long()] * self.settings.ideal_weight)
-        return (spmm(scaled, self.vectors) @ self.vectors.T).mul_(self._degree_scale(power))
+        return (spmm(scaled, self.basis) @ self.basis.T).mul_(self._degree_scale(power))
 
     def _degree_scale(self, power: float) -> Tensor:
         """d^power of each item, float32 [I]; 0 for one that nobody used."""
@@ -179,9 +179,9 @@ class Spectral(Model):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take the number of vectors from the state, since a model that is not fitted has none."""
-        if prefix + "vectors" in state_dict:
-            count = state_dict[prefix + "vectors"].shape[1]
-            self.vectors = self.vectors.new_empty(self.graph.num_items, count)
+        if prefix + "basis" in state_dict:
+            count = state_dict[prefix + "basis"].shape[1]
+            self.basis = self.basis.new_empty(self.graph.num_items, count)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -71,7 +71,7 @@ def test_equals_the_dense_formula(settings: SpectralSettings) -> None:
     rows = [(user, user % 50) for user in range(70)]  # so that everybody and everything has one
     graph = graph_of([*rows, *np.argwhere(np.random.default_rng(0).random((70, 50)) < 0.2).tolist()], 70, 50)
     model, count = fitted(settings, graph), min(settings.rank, 4)  # 50 items / 16
-    assert model.vectors.shape == (50, count)
+    assert model.basis.shape == (50, count)
     expected = dense_scores(graph, settings, count)
     if settings.order == 0:  # p = 0 instead of the constant ½ on the history itself
         expected[graph.seen.row_index().numpy(), graph.seen.col.numpy()] -= 0.5
@@ -110,7 +110,7 @@ def test_on_a_graph_without_an_edge_the_vectors_stay() -> None:
     user, item = 0, int(model.graph.seen.rows(0)[0])
     graph = model.graph.without_edges(torch.tensor([user]), torch.tensor([30 + item]))
     twin = model.on_graph(graph)
-    assert torch.equal(twin.vectors, model.vectors)
+    assert torch.equal(twin.vectors, model.basis)
     assert graph.seen.num_edges == model.graph.seen.num_edges - 1
     assert not torch.allclose(twin.score_block(torch.tensor([0])), model.score_block(torch.tensor([0])))
 
