@@ -27,7 +27,7 @@ class RP3BetaSettings(ItemItemSettings):
     """
 
     alpha: float = 0.5
-    beta: float = 0.2
+    beta: float = 0.1
     normalize: bool = False
 
     def __post_init__(self) -> None:
