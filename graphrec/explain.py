@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphrec.models import EmbeddingModel, Fused, ItemKNN, Model, views_of
+from graphrec.models import EmbeddingModel, Fused, History, ItemKNN, Model, views_of
 from graphrec.sparse import CSR
 
 
@@ -19,8 +19,8 @@ class Path:
         nodes: node numbers, the user first, the item last.
         relations: names of the edge types between them, one fewer than nodes.
         weight: product along the path of the factors with which each node takes in the next one's vector (attention
-            times LightGCN's row scale, averaged over heads and layers); for item–item similarity, what the used item
-            adds to the score.
+            times LightGCN's row scale, averaged over heads and layers); for item–item similarity and history, what the
+            used item adds to the score.
         effect: the score minus the score when the path's edges are not in the graph, all parameters as they are.
     """
 
@@ -74,7 +74,7 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
     if isinstance(member, EmbeddingModel):
         found = _graph_paths(member, user, item, count)
     else:
-        assert isinstance(member, ItemKNN)
+        assert isinstance(member, ItemKNN | History)
         found = _similarity_paths(member, user, item, count)
     paths = tuple(
         Path(nodes, relations, weight, score - _score_without(model, nodes, user, item))
@@ -85,7 +85,7 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
 
 def _has_paths(member: Model) -> bool:
     """Whether a view's score comes over edges; that of an embedding model without layers does not."""
-    return isinstance(member, ItemKNN) or (isinstance(member, EmbeddingModel) and member.settings.layers > 0)
+    return isinstance(member, ItemKNN | History) or (isinstance(member, EmbeddingModel) and member.settings.layers > 0)
 
 
 FoundPath = tuple[tuple[int, ...], tuple[str, ...], float]
@@ -119,9 +119,9 @@ def _graph_paths(model: EmbeddingModel, user: int, item: int, count: int) -> lis
     ]
 
 
-def _similarity_paths(model: ItemKNN, user: int, item: int, count: int) -> list[FoundPath]:
+def _similarity_paths(model: ItemKNN | History, user: int, item: int, count: int) -> list[FoundPath]:
     """The used items that add most to the score."""
-    used = model.graph.seen.rows(user)
+    used = model.timeline.items.rows(user) if isinstance(model, History) else model.graph.seen.rows(user)
     added = model.contributions(used, item)
     order = torch.argsort(added, descending=True, stable=True)[:count]
     first = model.graph.num_users

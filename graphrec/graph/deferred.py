@@ -20,6 +20,7 @@ class DeferredGraph(HeteroGraph):
         relations: names by edge type, inverses included.
         make: the graph, of these sizes and relations.
         make_seen: its interactions, CSR [U, I], where they are had without it.
+        make_times: their times, where they are had without it.
         device: where the graph is to be.
 
     Raises:
@@ -41,12 +42,13 @@ class DeferredGraph(HeteroGraph):
         relations: tuple[str, ...],
         make: Callable[[], HeteroGraph],
         make_seen: Callable[[], CSR] | None = None,
+        make_times: Callable[[], Tensor | None] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         check_relations(relations)
         names = ("num_users", "num_items", "num_entities")
         self.__dict__.update(zip(names, sizes, strict=True), relations=relations)
-        self.__dict__.update(_make=make, _make_seen=make_seen, _device=torch.device(device))
+        self.__dict__.update(_make=make, _make_seen=make_seen, _make_times=make_times, _device=torch.device(device))
 
     def __repr__(self) -> str:
         return (
@@ -90,12 +92,24 @@ class DeferredGraph(HeteroGraph):
         found: CSR = self.made.seen if self.is_made or make_seen is None else make_seen().to(self.device)
         return found
 
+    @cached_property
+    def times(self) -> Tensor | None:
+        """When each pair of ``seen`` was, computed once, without the edges where that can be."""
+        make_times = self.__dict__["_make_times"]
+        found: Tensor | None = self.made.times if self.is_made or make_times is None else make_times()
+        return None if found is None else found.to(self.device)
+
     def interactions_only(self) -> HeteroGraph:
         if self.num_relations == 2 and self.num_entities == 0:
             return self
         sizes = (self.num_users, self.num_items, 0)
         return DeferredGraph(
-            sizes, self.relations[:2], lambda: self.made.interactions_only(), lambda: self.seen, self.device
+            sizes,
+            self.relations[:2],
+            lambda: self.made.interactions_only(),
+            lambda: self.seen,
+            lambda: self.times,
+            self.device,
         )
 
     def prune_knowledge(self, hub_facts: int = 0, relations: Sequence[str] = ()) -> HeteroGraph:
@@ -105,6 +119,7 @@ class DeferredGraph(HeteroGraph):
             self.relations,
             lambda: self.made.prune_knowledge(hub_facts, relations),
             lambda: self.seen,
+            lambda: self.times,
             self.device,
         )
 
@@ -115,4 +130,4 @@ class DeferredGraph(HeteroGraph):
         if torch.device(device) == self.device:
             return self
         sizes = (self.num_users, self.num_items, self.num_entities)
-        return DeferredGraph(sizes, self.relations, lambda: self.made, lambda: self.seen, device)
+        return DeferredGraph(sizes, self.relations, lambda: self.made, lambda: self.seen, lambda: self.times, device)

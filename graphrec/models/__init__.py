@@ -12,13 +12,16 @@ from graphrec.models.base import Model
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
 from graphrec.models.gat import GAT, GATSettings
+from graphrec.models.history import History, HistorySettings
 from graphrec.models.item_knn import ItemKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
 from graphrec.models.spectral import Spectral, SpectralSettings
 from graphrec.models.trained import TrainedModel
 
-MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, Spectral, LightGCN, GAT, Fused)}
+MODELS: dict[str, type[Model]] = {
+    cls.name: cls for cls in (Popularity, ItemKNN, Spectral, LightGCN, GAT, History, Fused)
+}
 
 
 def model_class(name: str) -> type[Model]:
@@ -78,6 +81,8 @@ __all__ = [
     "EmbeddingSettings",
     "Fused",
     "GATSettings",
+    "History",
+    "HistorySettings",
     "ItemKNN",
     "LightGCN",
     "LightGCNSettings",

@@ -234,6 +234,10 @@ class EmbeddingModel(TrainedModel):
         first = self.graph.num_users
         return self.keep("final", self.propagate)[first : first + self.graph.num_items]
 
+    def vectors(self) -> tuple[Tensor, Tensor] | None:
+        plain = type(self).score_block is EmbeddingModel.score_block
+        return (self.user_vectors(), self.item_vectors()) if plain else None
+
     def score_block(self, users: Tensor) -> Tensor:
         return self.user_vectors()[users] @ self.item_vectors().T
 
