@@ -9,6 +9,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
+
+from graphrec.data import Part
+from graphrec.graph import build_graph
+from graphrec.models import SpectralSettings
+from tests.worlds import small_world
 
 FOLDER = Path(__file__).parent.parent / "examples" / "benchmarks"
 
@@ -183,3 +189,12 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     load("lists").main(["--users=50", "--items=3000", "--width=8", "--json"])
     row = json.loads(capsys.readouterr().out)
     assert row["same_items"] and row["rank_users_per_s"] > 0 and row["rank_vectors_users_per_core_s"] > 0
+
+
+def test_the_plain_form_of_spectral_is_the_model() -> None:
+    script, settings = load("spectral"), SpectralSettings(rank=3, order=4)
+    graph = build_graph(small_world(num_users=80, num_items=50), (Part.FIT,))
+    values, scores = zip(*(form(graph, settings) for form in script.FORMS.values()), strict=True)
+    assert values[0] == pytest.approx(values[1], abs=1e-5)
+    users = torch.arange(80)
+    assert torch.allclose(scores[0](users), scores[1](users), atol=1e-4)

@@ -45,12 +45,12 @@ class SpectralSettings:
         ideal_degree_power: the same around the ideal low-pass.
     """
 
-    order: int = 8
-    flatness: float = 1.5
+    order: int = 1
+    flatness: float = 1.0
     rank: int = 512
-    ideal_weight: float = 0.2
-    degree_power: float = 0.4
-    ideal_degree_power: float = 0.4
+    ideal_weight: float = 0.3
+    degree_power: float = 0.3
+    ideal_degree_power: float = 0.5
 
     def __post_init__(self) -> None:
         check_setting("order", self.order, self.order >= 0, ">= 0")

@@ -17,9 +17,9 @@ from graphrec.ranking import rank
 from tests.models.test_item_knn import graph_of, random_graph
 from tests.worlds import hand_graph, pairs
 
-LINEAR = SpectralSettings(order=1, flatness=1.0, rank=0, degree_power=0.0)
+LINEAR = SpectralSettings(1, 1.0, rank=0, degree_power=0.0)
 GF_CF = SpectralSettings(1, 1.0, 8, 0.3, 0.0, 0.5)
-CHEBY_CF = SpectralSettings(rank=8)
+CHEBY_CF = SpectralSettings(8, 1.5, 8, 0.2, 0.4, 0.4)
 # user 0: items 0 1, user 1: items 0 1 2, user 2: items 1 3, user 3: nothing; item 4 unused
 ROWS = [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 1), (2, 3)]
 
