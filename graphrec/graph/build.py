@@ -12,7 +12,7 @@ import torch
 from graphrec.data import Dataset, Interactions, Knowledge, Part
 from graphrec.errors import DataError
 from graphrec.graph.deferred import DeferredGraph
-from graphrec.graph.hetero import INTERACTS, REVERSE, HeteroGraph, assemble
+from graphrec.graph.hetero import INTERACTS, REVERSE, Features, HeteroGraph, assemble
 from graphrec.sparse import CSR
 
 
@@ -33,7 +33,8 @@ def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowle
     sizes = (dataset.num_users, dataset.num_items, dataset.num_entities)
     facts = dataset.knowledge if knowledge else Knowledge()
     graph = assemble(sizes, [INTERACTS, *facts.relations], facts.head, facts.tail, facts.relation + 1)
-    return replace(graph, adjacency=_with_interactions(graph, dataset.interactions, parts))
+    adjacency = _with_interactions(graph, dataset.interactions, parts)
+    return replace(graph, adjacency=adjacency, features=features_of(dataset))
 
 
 def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> HeteroGraph:
@@ -43,8 +44,20 @@ def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> Hetero
     """
     sizes = (dataset.num_users, dataset.num_items, dataset.num_entities)
     return DeferredGraph(
-        sizes, relations_of(dataset), lambda: build_graph(dataset, parts), lambda: rows_csr(dataset, parts)
+        sizes,
+        relations_of(dataset),
+        lambda: build_graph(dataset, parts),
+        lambda: rows_csr(dataset, parts),
+        features=features_of(dataset),
     )
+
+
+def features_of(dataset: Dataset) -> Features:
+    """A data set's features as tensors on the same memory, or the same files."""
+    return {
+        kind: {name: torch.from_numpy(values) for name, values in named.items()}
+        for kind, named in dataset.features.items()
+    }
 
 
 def relations_of(dataset: Dataset) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from graphrec.graph.hetero import HeteroGraph, check_relations
+from graphrec.graph.hetero import Features, HeteroGraph, check_relations, moved
 from graphrec.sparse import CSR
 
 
@@ -20,6 +20,7 @@ class DeferredGraph(HeteroGraph):
         relations: names by edge type, inverses included.
         make: the graph, of these sizes and relations.
         make_seen: its interactions, CSR [U, I], where they are had without it.
+        features: its features, where they are had without it.
         device: where the graph is to be.
 
     Raises:
@@ -42,11 +43,12 @@ class DeferredGraph(HeteroGraph):
         make: Callable[[], HeteroGraph],
         make_seen: Callable[[], CSR] | None = None,
         device: torch.device | str = "cpu",
+        features: Features | None = None,
     ) -> None:
         check_relations(relations)
         names = ("num_users", "num_items", "num_entities")
         self.__dict__.update(zip(names, sizes, strict=True), relations=relations)
-        self.__dict__.update(_make=make, _make_seen=make_seen, _device=torch.device(device))
+        self.__dict__.update(_make=make, _make_seen=make_seen, _device=torch.device(device), _features=features)
 
     def __repr__(self) -> str:
         return (
@@ -70,9 +72,11 @@ class DeferredGraph(HeteroGraph):
     def adjacency(self) -> CSR:
         return self.made.adjacency
 
-    @property
-    def features(self) -> dict[str, Tensor]:
-        return self.made.features
+    @cached_property
+    def features(self) -> Features:
+        """The features of the graph, without its edges where that can be."""
+        found: Features | None = self.__dict__["_features"]
+        return self.made.features if found is None else moved(found, self.device)
 
     @property
     def dropped_self_loops(self) -> int:
@@ -95,8 +99,18 @@ class DeferredGraph(HeteroGraph):
             return self
         sizes = (self.num_users, self.num_items, 0)
         return DeferredGraph(
-            sizes, self.relations[:2], lambda: self.made.interactions_only(), lambda: self.seen, self.device
+            sizes,
+            self.relations[:2],
+            lambda: self.made.interactions_only(),
+            lambda: self.seen,
+            self.device,
+            self._known_features(),
         )
+
+    def _known_features(self) -> Features | None:
+        """The features of users and items, None where they are had with the edges alone."""
+        found: Features | None = self.__dict__["_features"]
+        return None if found is None else {kind: named for kind, named in found.items() if kind != "entity"}
 
     def without_edges(self, row: Tensor, col: Tensor) -> HeteroGraph:
         return self.made.without_edges(row, col)
@@ -105,4 +119,5 @@ class DeferredGraph(HeteroGraph):
         if torch.device(device) == self.device:
             return self
         sizes = (self.num_users, self.num_items, self.num_entities)
-        return DeferredGraph(sizes, self.relations, lambda: self.made, lambda: self.seen, device)
+        found = self.__dict__["_features"]
+        return DeferredGraph(sizes, self.relations, lambda: self.made, lambda: self.seen, device, found)

@@ -21,6 +21,7 @@ from graphrec.sparse import CSR
 KINDS = ("user", "item", "entity")
 INTERACTS = "interacts"
 REVERSE = "rev_"
+Features = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class HeteroGraph:
         adjacency: CSR [N, N] with edge types; a row receives from its columns.
         relations: R names by edge type. 0 is ``interacts`` (row item ← column user) and 1 its inverse; the r-th
             relation of the knowledge is 2 + 2r (row tail ← column head) and its inverse, ``rev_`` and the name, 3 + 2r.
-        features: float or integer tensors by kind of node, one row a node.
+        features: tensors by kind of node and modality, one row a node; of floats, a row that is not known is NaN.
         dropped_self_loops: knowledge triples left out because they join a node to itself.
 
     Raises:
@@ -44,7 +45,7 @@ class HeteroGraph:
     num_entities: int
     adjacency: CSR
     relations: tuple[str, ...]
-    features: dict[str, Tensor] = field(default_factory=dict)
+    features: Features = field(default_factory=dict)
     dropped_self_loops: int = 0
 
     def __post_init__(self) -> None:
@@ -57,9 +58,10 @@ class HeteroGraph:
             raise DataError(f"every edge needs a type in [0, {self.num_relations})")
         if not self.adjacency.symmetric:
             raise DataError("every edge must stand beside its inverse", "make the graph with build_graph or from_pyg")
-        for kind, tensor in self.features.items():
-            if kind not in KINDS or len(tensor) != self.count(kind):
-                raise DataError(f"features of {kind!r} with {len(tensor)} rows fit no kind of node in {self}")
+        for kind, named in self.features.items():
+            for tensor in named.values():
+                if kind not in KINDS or len(tensor) != self.count(kind):
+                    raise DataError(f"features of {kind!r} with {len(tensor)} rows fit no kind of node in {self}")
 
     def __repr__(self) -> str:
         return (
@@ -129,7 +131,7 @@ class HeteroGraph:
         kept = self.adjacency.without_edges(self.adjacency.edge_type >= 2)
         size = self.num_users + self.num_items
         adjacency = CSR(kept.rowptr[: size + 1], kept.col, size, kept.edge_type).known_symmetric()
-        features = {kind: tensor for kind, tensor in self.features.items() if kind != "entity"}
+        features = {kind: named for kind, named in self.features.items() if kind != "entity"}
         return HeteroGraph(self.num_users, self.num_items, 0, adjacency, self.relations[:2], features)
 
     def without_edges(self, row: Tensor, col: Tensor) -> HeteroGraph:
@@ -147,8 +149,13 @@ class HeteroGraph:
         """The graph on another device; itself if it is there."""
         if torch.device(device) == self.device:
             return self
-        features = {kind: tensor.to(device) for kind, tensor in self.features.items()}
+        features = moved(self.features, device)
         return replace(self, adjacency=self.adjacency.to(device), features=features)
+
+
+def moved(features: Features, device: torch.device | str) -> Features:
+    """Features on another device."""
+    return {kind: {name: tensor.to(device) for name, tensor in named.items()} for kind, named in features.items()}
 
 
 def assemble(
@@ -157,7 +164,7 @@ def assemble(
     source: np.ndarray,
     target: np.ndarray,
     relation: np.ndarray,
-    features: dict[str, Tensor] | None = None,
+    features: Features | None = None,
 ) -> HeteroGraph:
     """A graph from one direction of its edges: repeated ones become one, self-loops go, inverses are added.
 
