@@ -80,6 +80,7 @@ class RunConfig(BaseModel):
     warm_start: str = Field("", description="a finished run whose vectors training starts from; empty: from none")
     training: TrainingConfig = TrainingConfig()
     models: dict[str, Any] = Field(default_factory=dict)
+    left_out: dict[str, str] = Field(default_factory=dict, description="views that the data cannot carry, and why")
 
     @model_validator(mode="before")
     @classmethod
@@ -148,7 +149,7 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
     fields = {name: [f.name for f in dataclasses.fields(model_class(name).Settings)] for name in members}
     for option, value in options.items():
         owners = [name for name in members if option in fields[name]]
-        if option in RunConfig.model_fields:
+        if option in RunConfig.model_fields and option != "left_out":
             merged[option] = value
         elif option in TrainingConfig.model_fields:
             merged["training"][option] = value

@@ -14,6 +14,7 @@ from graphrec.cli.exporting import export
 from graphrec.cli.extending import extend
 from graphrec.cli.judging import evaluate
 from graphrec.cli.recommending import explain, recommend, similar
+from graphrec.cli.settings import Settled
 from graphrec.cli.tables import build, check
 from graphrec.cli.training import train
 
@@ -38,7 +39,7 @@ for command in (
     export,
     bench,
 ):
-    app.command(cls=Guarded)(command)
+    app.command(cls=Settled if command is train else Guarded)(command)
 
 
 def _version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ import typer
 from graphrec.cli import options as o
 from graphrec.cli.console import flat, say, say_next, shown
 from graphrec.cli.errors import Interrupted, interruptible
+from graphrec.cli.settings import given_settings
 from graphrec.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ def _training(help_text: str) -> typer.models.OptionInfo:
     return typer.Option(help=help_text, rich_help_panel="Training")
 
 
-def _setting(help_text: str) -> typer.models.OptionInfo:
-    return typer.Option(help=help_text, rich_help_panel="Settings of the models that have them")
-
-
 def train(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to write.")],
@@ -37,7 +34,7 @@ def train(
         Path | None, typer.Argument(metavar="GRAPH", help="A graph folder that graphrec build made.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="fused (the default), gat, lightgcn, item_knn or popularity.")
+        str | None, typer.Option(help="fused (the default), gat, lightgcn, item_knn, …: docs/models has all.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML configuration; options given beside it come first.")
@@ -66,31 +63,10 @@ def train(
     optimizer: Annotated[
         str | None, _training("adam, or adagrad with less state where neighbours are sampled.")
     ] = None,
-    width: Annotated[int | None, _setting("Of a node's vector.")] = None,
-    layers: Annotated[int | None, _setting("Of propagation.")] = None,
-    loss: Annotated[str | None, _setting("softmax or bpr.")] = None,
-    temperature: Annotated[float | None, _setting("Of the softmax loss.")] = None,
-    l2: Annotated[float | None, _setting("Weight of the squared layer-0 vectors.")] = None,
-    storage: Annotated[
-        str | None, _setting("float32, or bfloat16 for the learned vectors where neighbours are sampled.")
-    ] = None,
-    precision: Annotated[str | None, _setting("float32, or bfloat16 between the layers while training.")] = None,
-    heads: Annotated[int | None, _setting("Of attention; a divisor of the width.")] = None,
-    attention_dropout: Annotated[float | None, _setting("Share of edges left out of a sum.")] = None,
-    attention_l2: Annotated[float | None, _setting("Pull of attention to LightGCN's weights.")] = None,
-    message_dropout: Annotated[float | None, _setting("Share of the sent numbers set to zero.")] = None,
-    knowledge: Annotated[bool | None, _setting("Whether knowledge carries messages too.")] = None,
-    neighbours: Annotated[int | None, _setting("Kept for each item.")] = None,
-    shrink: Annotated[float | None, _setting("Pairs of items with little evidence count less.")] = None,
-    damping: Annotated[float | None, _setting("People who use everything say less.")] = None,
-    balance: Annotated[float | None, _setting("Exponent of the recommended item in item likeness.")] = None,
-    views: Annotated[str | None, _setting("Of the fusion, joined by commas.")] = None,
-    fusion_l2: Annotated[float | None, _setting("Weight of the fusion's distance from the plain mean.")] = None,
-    candidates: Annotated[int | None, _setting("Best items of each view that the fusion is fitted on.")] = None,
-    negatives: Annotated[int | None, _setting("Random items that the fusion is fitted on besides.")] = None,
 ) -> None:
     """Train a model on a graph folder and write a run folder."""
     options = {name: value for name, value in ctx.params.items() if name not in OWN and value is not None}
+    options |= given_settings(ctx)
     if "views" in options:
         options["views"] = tuple(o.split_names(options["views"], "--views"))
     if "warm_start" in options:
@@ -112,11 +88,14 @@ def _start(out: Path, graph: Path, file: Path | None, options: Mapping[str, Any]
     from graphrec.data import Dataset
     from graphrec.graph import relations_of
     from graphrec.runs import start_of, start_run
-    from graphrec.training import check_sampling, checked_device
+    from graphrec.training import check_sampling, checked_device, settle_views
 
     checked_device(config.device)
     dataset = Dataset.load(graph)
     check_sampling(config, relations_of(dataset))  # what cannot be is refused before anything is written
+    config = settle_views(config, dataset)
+    for view, why in config.left_out.items():
+        say(f"{view} is left out: {why}")
     start_of(config)
     start_run(out, dataset, config)
     _fit(out, dataset, config)

@@ -27,8 +27,8 @@ def describe(table: pa.Table, text_model: str | os.PathLike[str] | None = None) 
       has other numbers, a missing one counts as the mean.
     - Any other column goes to ``text``. Its values are split at ``|``. Where at most half as many differ as there are,
       they are categories, and each is one token; else they are prose, and each word is one.
-    - ``text`` is the TF-IDF of the tokens that stand in two rows or more and not in all that have some, each row of length 1, reduced
-      to 64 numbers by a truncated SVD; without it where there are no more than 64 tokens.
+    - ``text`` is the TF-IDF of the tokens that stand in two rows or more and not in all that have some, each row of
+      length 1, reduced to 64 numbers by a truncated SVD; without it where there are no more than 64 tokens.
 
     Args:
         table: columns of text, null where absent.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -111,6 +111,17 @@ class DeferredGraph(HeteroGraph):
         """The features of users and items, None where they are had with the edges alone."""
         found: Features | None = self.__dict__["_features"]
         return None if found is None else {kind: named for kind, named in found.items() if kind != "entity"}
+
+    def prune_knowledge(self, hub_facts: int = 0, relations: Sequence[str] = ()) -> HeteroGraph:
+        sizes = (self.num_users, self.num_items, self.num_entities)
+        return DeferredGraph(
+            sizes,
+            self.relations,
+            lambda: self.made.prune_knowledge(hub_facts, relations),
+            lambda: self.seen,
+            self.device,
+            self.__dict__["_features"],
+        )
 
     def without_edges(self, row: Tensor, col: Tensor) -> HeteroGraph:
         return self.made.without_edges(row, col)

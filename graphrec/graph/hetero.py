@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.errors import DataError
+from graphrec.errors import DataError, UsageError, nearest
 from graphrec.sparse import CSR
 
 KINDS = ("user", "item", "entity")
@@ -133,6 +133,34 @@ class HeteroGraph:
         adjacency = CSR(kept.rowptr[: size + 1], kept.col, size, kept.edge_type).known_symmetric()
         features = {kind: named for kind, named in self.features.items() if kind != "entity"}
         return HeteroGraph(self.num_users, self.num_items, 0, adjacency, self.relations[:2], features)
+
+    def prune_knowledge(self, hub_facts: int = 0, relations: Sequence[str] = ()) -> HeteroGraph:
+        """The graph without some of its knowledge, all nodes and relations keeping their numbers.
+
+        Args:
+            hub_facts: entities with more facts than that lose them all, since a fact that many share says little; 0
+                keeps all of them.
+            relations: names of relations, without ``rev_``, whose facts go.
+
+        Raises:
+            UsageError: the graph has no such relation.
+        """
+        known = self.relations[2::2]
+        for name in relations:
+            if name not in known:
+                raise UsageError(f"the graph has no relation {name!r} to leave out", nearest(name, known))
+        kind = self.adjacency.edge_type
+        assert kind is not None
+        is_fact = kind >= 2
+        gone = torch.zeros_like(is_fact)
+        for name in relations:
+            gone |= kind // 2 == self.relations.index(name) // 2
+        if hub_facts > 0:
+            row, col = self.adjacency.row_index(), self.adjacency.col.long()
+            hub = torch.bincount(row[is_fact & ~gone], minlength=self.num_nodes) > hub_facts
+            hub[: self.num_users + self.num_items] = False
+            gone |= is_fact & (hub[row] | hub[col])
+        return replace(self, adjacency=self.adjacency.without_edges(gone).known_symmetric())
 
     def without_edges(self, row: Tensor, col: Tensor) -> HeteroGraph:
         """The graph without any edge between the given pairs of nodes, in either direction and of every type.

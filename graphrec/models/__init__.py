@@ -9,14 +9,16 @@ from typing import Any
 from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
+from graphrec.models.content import Content, ContentSettings
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
 from graphrec.models.gat import GAT, GATSettings
 from graphrec.models.item_knn import ItemKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
+from graphrec.models.trained import TrainedModel
 
-MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Fused)}
+MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Content, Fused)}
 
 
 def model_class(name: str) -> type[Model]:
@@ -72,6 +74,8 @@ def views_of(model: Model) -> dict[str, Model]:
 __all__ = [
     "GAT",
     "MODELS",
+    "Content",
+    "ContentSettings",
     "EmbeddingModel",
     "EmbeddingSettings",
     "Fused",
@@ -81,6 +85,7 @@ __all__ = [
     "LightGCNSettings",
     "Model",
     "Popularity",
+    "TrainedModel",
     "build_model",
     "make_settings",
     "model_class",

@@ -6,7 +6,7 @@ B users or items in a block, I items, U users, N nodes, W width, K layers.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -17,7 +17,8 @@ from torch.nn.functional import embedding, normalize
 from graphrec.errors import UsageError
 from graphrec.graph import Block, HeteroGraph
 from graphrec.losses import bpr_loss, l2_penalty, pool_bpr_loss, pool_softmax_loss, softmax_loss
-from graphrec.models.base import Model, check_setting
+from graphrec.models.base import check_setting
+from graphrec.models.trained import TrainedModel
 from graphrec.sampling import Batch, used_in_batch
 from graphrec.sparse import CSR
 
@@ -54,10 +55,8 @@ class EmbeddingSettings:
         check_setting("storage", self.storage, self.storage in TYPES, " or ".join(TYPES))
 
 
-class EmbeddingModel(Model):
+class EmbeddingModel(TrainedModel):
     """A model trained by gradient: a table of layer-0 vectors, propagated; the score is an inner product.
-
-    What scoring needs is computed once between ``eval()`` and the next ``train()`` and kept.
 
     Attributes:
         table: layer-0 vectors of all nodes of ``graph``, float32 or as ``storage`` says, [N, W].
@@ -68,11 +67,18 @@ class EmbeddingModel(Model):
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
         self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width, dtype=TYPES[settings.storage]))
-        self._kept: dict[str, Any] = {}
 
     def reset(self, generator: torch.Generator) -> None:
         """Draw the layer-0 vectors from N(0, 0.1²), as LightGCN's code does."""
         nn.init.normal_(self.table, std=0.1, generator=generator)
+
+    @torch.no_grad()
+    def take_over(self, other: Self, now: Tensor, before: Tensor) -> None:
+        """The layer-0 vectors of the nodes that both know; others start at 0, as newcomers do."""
+        both = (now < len(self.table)) & (before < len(other.table))  # a view without knowledge has no entities
+        self.table.zero_()
+        self.table[now[both]] = other.table[before[both]].to(self.table)
+        self.take_shared(other)
 
     def take_shared(self, other: Self) -> None:
         """Take over the parameters that belong to no node from the same model on another graph."""
@@ -81,10 +87,6 @@ class EmbeddingModel(Model):
     def first(self) -> Tensor:
         """Layer-0 vectors of all nodes, float32 [N, W]."""
         return self.table.float()
-
-    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """The optimiser's parameter groups."""
-        return [{"params": list(self.parameters()), "lr": learning_rate}]
 
     @abstractmethod
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
@@ -164,7 +166,6 @@ class EmbeddingModel(Model):
         return total / (self.settings.layers + 1)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The training loss of one batch, a scalar with gradient."""
         return self.batch_loss(batch, *self._vectors_of(self.batch_nodes(batch), batch.generator))
 
     def batch_nodes(self, batch: Batch) -> Tensor:
@@ -206,19 +207,6 @@ class EmbeddingModel(Model):
         rows, place = nodes.unique(return_inverse=True)
         final, first = self.propagate_to(rows, generator)
         return embedding(place, final), embedding(place, first)
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch between training and scoring; either way what was kept is forgotten."""
-        self._kept.clear()
-        super().train(mode)
-        return self
-
-    def keep(self, name: str, compute: Callable[[], Any]) -> Any:
-        """``compute()`` without gradient, kept under ``name`` until the next ``train()`` or ``eval()``."""
-        if name not in self._kept:
-            with torch.no_grad():
-                self._kept[name] = compute()
-        return self._kept[name]
 
     @property
     def has_vectors(self) -> bool:

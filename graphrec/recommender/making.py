@@ -11,7 +11,7 @@ from graphrec.config import RunConfig, make_config
 from graphrec.data import Dataset
 from graphrec.recommender.face import Recommender
 from graphrec.runs import Run, load_run, start_of
-from graphrec.training import Epoch, fit_model
+from graphrec.training import Epoch, fit_model, settle_views
 
 
 def train(
@@ -33,10 +33,11 @@ def train(
 
     Raises:
         UsageError: an unknown model or option, or a value that breaks a rule.
+        DataError: the data cannot carry the model; views of a fusion that it cannot carry are left out instead.
         TrainingError: nothing to learn from, or the loss is no longer finite.
         RunError: the run to start from (``warm_start``) is none.
     """
-    chosen = make_config(model, **options) if config is None else config
+    chosen = settle_views(make_config(model, **options) if config is None else config, data)
     fitted = fit_model(data, chosen, start=start_of(chosen), on_epoch=on_epoch)
     return Recommender(Run.from_fitted(data, chosen, fitted))
 

@@ -68,6 +68,7 @@ def settings_section(run: Run, folder: Path) -> Html:
     """Every setting of the run, and the machine that it ran on."""
     values: dict[str, Any] = run.config.model_dump(mode="json")
     nested = [(f"training.{name}", value) for name, value in values.pop("training").items()]
+    values["left_out"] = [f"{view} ({why})" for view, why in values["left_out"].items()]
     for model, settings in values.pop("models").items():
         nested += [(f"{model}.{name}", value) for name, value in settings.items()]
     rows = [(page.tag("code", name), _setting(value)) for name, value in [*values.items(), *nested]]

@@ -110,6 +110,7 @@ def fusion_section(run: Run) -> Html | None:
         f"and judged on the rows of {fusion['num_judges']:,} others."
     )
     inside = [words, page.tag("p", counts, class_="quiet")]
+    inside += [page.tag("p", f"{view} is left out: {why}.") for view, why in run.config.left_out.items()]
     if fusion["judged"]:
         names = {"mean": "plain mean", "constant": "constant weights", "fused": "attention-fused"}
         rows = [

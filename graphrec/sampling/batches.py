@@ -62,17 +62,29 @@ class BatchSampler:
         seed: with the epoch and the step, determines every draw.
         pool: how many negatives all pairs of a batch share; 0 draws one for each pair.
         pool_by: ``uniform`` over the items, or ``popularity``: an item's share of the pairs.
+        whole_users: shuffle the users and leave each one's pairs together, so that a batch holds all pairs of its
+            users, but of those at its two ends perhaps some.
 
     Raises:
         TrainingError: no pair to learn from.
     """
 
-    def __init__(self, seen: CSR, batch_size: int, seed: int, *, pool: int = 0, pool_by: str = "uniform") -> None:
+    def __init__(
+        self,
+        seen: CSR,
+        batch_size: int,
+        seed: int,
+        *,
+        pool: int = 0,
+        pool_by: str = "uniform",
+        whole_users: bool = False,
+    ) -> None:
         self.seen = seen
         self.batch_size = batch_size
         self.seed = seed
         self.pool = pool
         self.pool_by = pool_by
+        self.whole_users = whole_users
         self.negatives = NegativeSampler(seen)
         self._usable = self._usable_pairs()
         self.num_pairs = seen.num_edges if self._usable is None else len(self._usable)
@@ -93,12 +105,20 @@ class BatchSampler:
             epoch: its number.
             first: how many batches to leave out at the beginning.
         """
-        device, generator = self.seen.device, generator_for(self.seed, epoch)
-        kind = torch.int32 if self.num_pairs < 2**31 else torch.int64
-        order = torch.randperm(self.num_pairs, generator=generator, dtype=kind).to(device)
+        device, order = self.seen.device, self._order(generator_for(self.seed, epoch))
         for step in range(first, len(self)):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield self._batch(rows.long(), generator_for(self.seed, epoch, step, device=device))
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """The pairs of an epoch in the order that batches take them, places among the usable ones."""
+        kind = torch.int32 if self.num_pairs < 2**31 else torch.int64
+        if not self.whole_users:
+            return torch.randperm(self.num_pairs, generator=generator, dtype=kind).to(self.seen.device)
+        pair = torch.arange(self.num_pairs) if self._usable is None else self._usable.cpu()
+        user = torch.searchsorted(self.seen.rowptr.cpu(), pair, right=True) - 1
+        turn = torch.randperm(self.seen.num_rows, generator=generator)
+        return turn[user].argsort(stable=True).to(kind).to(self.seen.device)
 
     def _batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
         pair = rows if self._usable is None else self._usable[rows]

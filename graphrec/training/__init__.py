@@ -17,6 +17,7 @@ from graphrec.training.inference import infer_vectors, settle_vectors
 from graphrec.training.stacking import FusionReport, fit_fusion
 from graphrec.training.steps import check_sampling
 from graphrec.training.trainer import Epoch, Stride, Trainer
+from graphrec.training.views import settle_views
 from graphrec.training.warm import Start
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "part_csr",
     "parts_of",
     "settle_vectors",
+    "settle_views",
     "write_tensors",
 ]

@@ -8,7 +8,7 @@ from torch import Tensor
 from graphrec.config import RunConfig
 from graphrec.data import Dataset
 from graphrec.graph import HeteroGraph
-from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
+from graphrec.models import EmbeddingModel, Fused, Model, TrainedModel, build_model, views_of
 from graphrec.sampling import Fanout, generator_for
 from graphrec.sparse import CSR, spmm
 from graphrec.training.fitting import graph_for
@@ -34,7 +34,7 @@ def extend_model(dataset: Dataset, config: RunConfig, start: Start, fanout: Fano
     """
     model = build_model(config.model, graph_for(dataset, config), config.models)
     for name, view in views_of(model).items():
-        if isinstance(view, EmbeddingModel):
+        if isinstance(view, TrainedModel):
             take_over(view, name, dataset, start)
         else:
             view.fit()
@@ -50,6 +50,7 @@ def extend_model(dataset: Dataset, config: RunConfig, start: Start, fanout: Fano
 def _extended(view: EmbeddingModel, name: str, dataset: Dataset, start: Start, fanout: Fanout) -> Tensor:
     """Final vectors of users and items, float32 [U + I, W]: the earlier ones where no edge of a node has changed."""
     old = start.view(name)
+    assert isinstance(old, EmbeddingModel)
     size = view.graph.num_users + view.graph.num_items
     known = known_nodes(dataset, start.dataset)
     now, before = (nodes[known[0] < size] for nodes in known)  # users and items

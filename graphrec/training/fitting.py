@@ -16,7 +16,7 @@ from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph, build_graph, defer_graph, relations_of, rows_csr
-from graphrec.models import EmbeddingModel, Fused, Model, build_model, views_of
+from graphrec.models import EmbeddingModel, Fused, Model, TrainedModel, build_model, views_of
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.inference import settle_vectors
@@ -121,7 +121,7 @@ class _Phases:
         graph = build_graph(self.dataset, parts).to(graph_device(self.config))
         model = build_model(self.config.model, graph, self.config.models)
         for name, view in views_of(model).items():
-            if isinstance(view, EmbeddingModel):
+            if isinstance(view, TrainedModel):
                 self._train(phase, name, view, budget.get(name))
             else:
                 view.fit()
@@ -131,7 +131,7 @@ class _Phases:
                 settle_vectors(view, self.checkpoints)
         return model
 
-    def _train(self, phase: str, name: str, view: EmbeddingModel, epochs: int | None) -> None:
+    def _train(self, phase: str, name: str, view: TrainedModel, epochs: int | None) -> None:
         training: TrainingConfig = self.config.training
         select = self.select
         if epochs is not None:

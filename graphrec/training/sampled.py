@@ -64,6 +64,8 @@ class SampledStep(Step):
         sampler: on the model's graph, with a hop for each of its layers.
     """
 
+    model: EmbeddingModel
+
     def __init__(
         self,
         model: EmbeddingModel,

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphrec.models import EmbeddingModel
+from graphrec.models import TrainedModel
 from graphrec.sampling import Batch, BatchSampler
 from graphrec.training.checkpoint import State, optimizer_state, restore_optimizer
 
@@ -23,7 +23,7 @@ from graphrec.training.checkpoint import State, optimizer_state, restore_optimiz
 class Step(ABC):
     """Trains a model on one batch a call."""
 
-    model: EmbeddingModel
+    model: TrainedModel
 
     def prepared(self, batches: Iterator[Batch]) -> Iterator[Any]:
         """What to call the step with, batch by batch."""
@@ -50,7 +50,7 @@ class WholeStep(Step):
         optimizer: of its parameters.
     """
 
-    def __init__(self, model: EmbeddingModel, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, model: TrainedModel, optimizer: torch.optim.Optimizer) -> None:
         self.model = model
         self.optimizer = optimizer
 
@@ -81,7 +81,7 @@ class CapturedStep(WholeStep):
 
     WARM_UP = 3  # calls in which libraries choose their kernels and graphs share out their rows
 
-    def __init__(self, model: EmbeddingModel, optimizer: torch.optim.Optimizer, batches: BatchSampler) -> None:
+    def __init__(self, model: TrainedModel, optimizer: torch.optim.Optimizer, batches: BatchSampler) -> None:
         super().__init__(model, optimizer)
         first = next(batches.epoch(0))
         own: dict[str, Any] = {field: tensor.clone() for field, tensor in self._tensors(first).items()}

@@ -10,7 +10,7 @@ import torch
 from graphrec.config import RunConfig, TrainingConfig
 from graphrec.errors import UsageError
 from graphrec.graph.hetero import INTERACTS, assemble
-from graphrec.models import EmbeddingModel, build_model, views_of
+from graphrec.models import EmbeddingModel, TrainedModel, build_model, views_of
 from graphrec.sampling import BatchSampler, Fanout, NeighborSampler, groups_of
 from graphrec.training.rows import ROW_OPTIMIZERS
 from graphrec.training.sampled import SampledStep
@@ -19,20 +19,29 @@ from graphrec.training.step import CapturedStep, Step, WholeStep
 FANOUT = 10  # edges of a node in each hop, unless asked otherwise
 
 
-def make_batches(model: EmbeddingModel, config: TrainingConfig, seed: int) -> BatchSampler:
+def make_batches(model: TrainedModel, config: TrainingConfig, seed: int) -> BatchSampler:
     """The pairs and negatives to train a model on.
 
     Where neighbours are sampled, a negative for each pair would have a neighbourhood of its own each; so bpr shares a
     pool there.
     """
-    pool = config.pool
-    if not pool and config.sampling == "neighbor" and model.settings.loss == "bpr":
+    pool, sampled = config.pool, config.sampling == "neighbor" and isinstance(model, EmbeddingModel)
+    if not pool and sampled and model.settings.loss == "bpr":
         pool = -(-config.batch_size // 4)
-    return BatchSampler(model.graph.seen, config.batch_size, seed, pool=pool, pool_by=config.pool_by)
+    return BatchSampler(
+        model.graph.seen,
+        config.batch_size,
+        seed,
+        pool=pool,
+        pool_by=config.pool_by,
+        whole_users=model.whole_users,
+    )
 
 
-def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampler, device: torch.device) -> Step:
+def make_step(model: TrainedModel, config: TrainingConfig, batches: BatchSampler, device: torch.device) -> Step:
     """The step that a configuration asks for.
+
+    A model that does not propagate reads nothing but its batches: it trains alike where others sample neighbours.
 
     Args:
         model: on the device, or, where neighbours are sampled, on the CPU.
@@ -44,10 +53,10 @@ def make_step(model: EmbeddingModel, config: TrainingConfig, batches: BatchSampl
         UsageError: the fan-out does not fit the model or its graph.
     """
     groups = model.parameter_groups(config.learning_rate)
-    if config.sampling == "full":
-        on_gpu = model.graph.device.type == "cuda"
-        optimizer = torch.optim.Adam(groups, fused=True, capturable=on_gpu)
-        return CapturedStep(model, optimizer, batches) if on_gpu else WholeStep(model, optimizer)
+    if config.sampling == "full" or not isinstance(model, EmbeddingModel):
+        captured = model.graph.device.type == "cuda" and model.capturable
+        optimizer = torch.optim.Adam(groups, fused=True, capturable=captured)
+        return CapturedStep(model, optimizer, batches) if captured else WholeStep(model, optimizer)
     others = [
         {**group, "params": [parameter for parameter in group["params"] if parameter is not model.table]}
         for group in groups

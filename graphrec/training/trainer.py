@@ -15,7 +15,7 @@ from torch import Tensor
 from graphrec.config import TrainingConfig
 from graphrec.errors import RunError, TrainingError
 from graphrec.evaluation import evaluate
-from graphrec.models import EmbeddingModel
+from graphrec.models import EmbeddingModel, TrainedModel
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.checkpoint import State, load_checkpoint, save_checkpoint
@@ -93,13 +93,13 @@ class Progress:
 
 
 class Trainer:
-    """Trains one embedding model.
+    """Trains one model.
 
     Every draw derives from (seed, epoch, step), so a run resumed from its checkpoint ends in the same bytes as one
     that was never stopped, on the same machine with the same versions, device and thread count.
 
     Args:
-        model: its initial vectors are drawn here.
+        model: its first parameters are drawn here.
         config: epochs, batch size, learning rate, patience.
         seed: of every draw.
         phase: ``select`` or ``refit``, for the history.
@@ -112,7 +112,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: EmbeddingModel,
+        model: TrainedModel,
         config: TrainingConfig,
         *,
         seed: int,
@@ -228,7 +228,8 @@ class Trainer:
         if self.select is None or (epoch % self.config.eval_every and not last):
             return None
         self.model.eval()
-        settle_vectors(self.model, None if self.checkpoint is None else self.checkpoint.parent)
+        if isinstance(self.model, EmbeddingModel):
+            settle_vectors(self.model, None if self.checkpoint is None else self.checkpoint.parent)
         judged = evaluate(self.model.score_block, train=self.model.graph.seen, test=self.select, ks=(20,))
         return judged.metrics[METRIC]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
 from graphrec.graph import rows_csr
-from graphrec.models import EmbeddingModel, Model, model_class, views_of
+from graphrec.models import Model, TrainedModel, model_class, views_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,10 @@ class Start:
             found[part.name.lower()] = int((pair[place] == wanted).sum()) if len(pair) else 0
         return found
 
-    def view(self, name: str) -> EmbeddingModel:
+    def view(self, name: str) -> TrainedModel:
         """The view to start from; ``check`` knows whether there is one."""
         view = views_of(self.model)[name]
-        assert isinstance(view, EmbeddingModel)
+        assert isinstance(view, TrainedModel)
         return view
 
     def check(self, settings: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ class Start:
         """
         views = views_of(self.model)
         for name, mine in settings.items():
-            if not issubclass(model_class(name), EmbeddingModel):
+            if not issubclass(model_class(name), TrainedModel):
                 continue
             if name not in views:
                 raise UsageError(f"the run to start from has no view {name}", f"it has {', '.join(views)}")
@@ -95,9 +95,8 @@ def known_nodes(dataset: Dataset, earlier: Dataset) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.concatenate(now)), torch.from_numpy(np.concatenate(before))
 
 
-@torch.no_grad()
-def take_over(view: EmbeddingModel, name: str, dataset: Dataset, start: Start) -> None:
-    """Give a view the parameters of an earlier one: the layer-0 vectors of the nodes that both know, and all others.
+def take_over(view: TrainedModel, name: str, dataset: Dataset, start: Start) -> None:
+    """Give a view the parameters of an earlier one: those of the nodes that both know, and those of no node.
 
     Nodes that the earlier one did not know start at zero, as newcomers do: their vectors follow from their neighbours.
 
@@ -107,9 +106,4 @@ def take_over(view: EmbeddingModel, name: str, dataset: Dataset, start: Start) -
         dataset: the newer data.
         start: the earlier model and its data.
     """
-    old = start.view(name)
-    now, before = known_nodes(dataset, start.dataset)
-    both = (now < len(view.table)) & (before < len(old.table))  # a view without knowledge has no entities
-    view.table.zero_()
-    view.table[now[both]] = old.table[before[both]].to(view.table)
-    view.take_shared(old)
+    view.take_over(start.view(name), *known_nodes(dataset, start.dataset))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from graphrec.cli.settings import Settled
 from graphrec.cli.training import OWN, train
 from graphrec.config import RunConfig, TrainingConfig, read_config
 from graphrec.models import MODELS
@@ -20,10 +21,21 @@ from tests.cli.calling import QUICK, Call
 TIMES = ["seconds", "pairs_per_second"]
 
 
-def test_every_setting_has_an_option() -> None:
-    known = {*RunConfig.model_fields, *TrainingConfig.model_fields} - {"training", "models"}
-    known |= {field.name for model in MODELS.values() for field in fields(model.Settings)}
+def test_every_field_of_the_configuration_has_an_option() -> None:
+    known = {*RunConfig.model_fields, *TrainingConfig.model_fields} - {"training", "models", "left_out"}
     assert set(train.__annotations__) - {*OWN, "ctx", "return"} == known
+
+
+def test_settings_of_the_models_are_options_without_being_written_twice(
+    call: Call, graph: Path, tmp_path: Path
+) -> None:
+    command = Settled("train", callback=lambda: None)
+    options = {option.name for option in command.get_params(command.make_context("train", []))}
+    assert options >= {field.name for model in MODELS.values() for field in fields(model.Settings)}
+    given = ("--heads", "2", "--no-knowledge", "--l2", "0.5")
+    assert call("train", graph, "--model=gat", *QUICK, *given, "--out", tmp_path / "run").status == 0
+    written = read_config(tmp_path / "run" / "config.toml").models["gat"]
+    assert (written.heads, written.knowledge, written.l2) == (2, False, 0.5)
 
 
 def test_a_run_folder(call: Call, run: Path) -> None:

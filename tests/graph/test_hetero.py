@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphrec.errors import DataError
+from graphrec.errors import DataError, UsageError
 from graphrec.graph import HeteroGraph
 from graphrec.graph.hetero import assemble
 from graphrec.sparse import CSR
@@ -152,3 +152,48 @@ def test_every_edge_stands_once_with_its_inverse_in_order(triples: list[Edge]) -
     assert edges(graph) == sorted(forward | {(col, kind + 1, row) for row, kind, col in forward})
     assert graph.adjacency.symmetric
     assert graph.dropped_self_loops == len({triple for triple in triples if triple[0] == triple[2]})
+
+
+def facts_of(graph: HeteroGraph) -> set[tuple[int, int, str]]:
+    """(receiver, sender, relation) of the edges of knowledge."""
+    csr = graph.adjacency
+    assert csr.edge_type is not None
+    edges = zip(csr.row_index().tolist(), csr.col.tolist(), csr.edge_type.tolist(), strict=True)
+    return {(row, col, graph.relations[kind]) for row, col, kind in edges if kind >= 2}
+
+
+def pruning_world() -> HeteroGraph:
+    """User 0, items 1–3, entities 4 and 5: all items have genre 4, item 1 is by 5 too, and items 1 and 2 are alike."""
+    source, target = np.array([0, 1, 2, 3, 1, 1]), np.array([1, 4, 4, 4, 5, 2])
+    return assemble((1, 3, 2), ["interacts", "genre", "by", "like"], source, target, np.array([0, 1, 1, 1, 2, 3]))
+
+
+def test_hubs_lose_their_facts_and_nothing_else() -> None:
+    graph = pruning_world()
+    pruned = graph.prune_knowledge(hub_facts=2)
+    assert facts_of(pruned) == {edge for edge in facts_of(graph) if 4 not in edge[:2]}
+    assert pruned.num_nodes == graph.num_nodes and pruned.relations == graph.relations
+    assert torch.equal(pruned.seen.col, graph.seen.col)
+    assert facts_of(graph.prune_knowledge(hub_facts=3)) == facts_of(graph)
+    assert facts_of(pruned.prune_knowledge(hub_facts=2)) == facts_of(pruned)
+
+
+def test_an_item_is_no_hub() -> None:
+    """Item 1 has three facts; items are what is to be known about."""
+    graph = pruning_world()
+    assert any(1 in edge[:2] for edge in facts_of(graph.prune_knowledge(hub_facts=1)))
+
+
+def test_relations_can_be_left_out() -> None:
+    graph = pruning_world()
+    pruned = graph.prune_knowledge(relations=["genre", "like"])
+    assert facts_of(pruned) == {(1, 5, "rev_by"), (5, 1, "by")}
+    with pytest.raises(UsageError, match="no relation 'gener' to leave out"):
+        graph.prune_knowledge(relations=["gener"])
+
+
+def test_a_relation_that_is_left_out_makes_no_hub() -> None:
+    graph = pruning_world()
+    assert facts_of(graph.prune_knowledge(hub_facts=2, relations=["genre"])) == facts_of(
+        graph.prune_knowledge(relations=["genre"])
+    )

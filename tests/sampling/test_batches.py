@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -67,3 +69,22 @@ def test_an_epoch_can_be_gone_on_with_from_any_batch() -> None:
     assert len(whole) == 3
     for first in range(4):
         assert [batch.negative.tolist() for batch in sampler.epoch(1, first)] == whole[first:]
+
+
+def test_whole_users_stay_together() -> None:
+    rows = [(user, item) for user in range(6) for item in range(user + 1)]
+    sampler = BatchSampler(pairs(rows, 6, 9), batch_size=4, seed=0, whole_users=True)
+    orders = []
+    for epoch in (1, 2):
+        batches = list(sampler.epoch(epoch))
+        order = [pair for batch in batches for pair in zip(batch.user.tolist(), batch.positive.tolist(), strict=True)]
+        users = [user for user, _ in order]
+        assert sorted(order) == rows and len(batches) == len(sampler) == 6
+        assert sum(one != other for one, other in itertools.pairwise(users)) == 5  # each user's pairs in one stretch
+        orders.append(order)
+    assert orders[0] != orders[1]
+
+
+def test_whole_users_leave_out_one_who_used_everything() -> None:
+    sampler = BatchSampler(pairs([(0, 0), (0, 1), (1, 0)], 2, 2), batch_size=9, seed=0, whole_users=True)
+    assert next(sampler.epoch(1)).user.tolist() == [1]

@@ -76,7 +76,7 @@ def test_bfloat16_keeps_small_changes_on_average() -> None:
     ],
 )
 def test_bytes_a_node_are_those_of_the_page(storage: torch.dtype, name: str, expected: int) -> None:
-    """4 W or 2 W for the vectors, 8 W or 4 for the optimiser; docs/models.md says so."""
+    """4 W or 2 W for the vectors, 8 W or 4 for the optimiser; docs/training.md says so."""
     table = torch.zeros(100, 32, dtype=storage)
     rows = ROW_OPTIMIZERS[name](table, 0.1, seed=0)
     rows.step(torch.arange(10), torch.ones(10, 32))
