@@ -57,7 +57,7 @@ class ModalityAttention(nn.Module):
         return (self._weights(features, sent)[..., None] * sent).sum(dim=0)
 
     def weights(self, features: Mapping[str, Tensor]) -> Tensor:
-        """a, float32 [M, n], in the order of the names that the layer was made with; 0 for what is not known."""
+        """a, float32 [M, n], modalities in the order of their names; 0 for what is not known."""
         return self._weights(features, self._sent(features))
 
     def _sent(self, features: Mapping[str, Tensor]) -> Tensor:

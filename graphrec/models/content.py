@@ -51,7 +51,7 @@ class ContentSettings:
 
 
 class Content(EmbeddingModel):
-    """v_i = attention over what is known of item i (``ModalityAttention``);  u = p_u + b_u + mean of v_j over u's items.
+    """v_i = attention over its modalities (``ModalityAttention``),  u = p_u + b_u + mean of the v_j of their items.
 
     p_u is learned for each user, b_u the same attention over what is known of the user, 0 without attributes. In
     training the item of a pair is left out of its user's mean, since it is not known when it is to be found. The score
@@ -72,6 +72,7 @@ class Content(EmbeddingModel):
 
     name: ClassVar[str] = "content"
     Settings: ClassVar[type] = ContentSettings
+    propagates: ClassVar[bool] = False
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph.interactions_only(), settings)

@@ -60,9 +60,11 @@ class EmbeddingModel(TrainedModel):
 
     Attributes:
         table: layer-0 vectors of all nodes of ``graph``, float32 or as ``storage`` says, [N, W].
+        propagates: whether vectors travel along edges layer by layer, so that neighbours can be sampled for it.
     """
 
     Settings: ClassVar[type] = EmbeddingSettings
+    propagates: ClassVar[bool] = True
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
