@@ -17,6 +17,7 @@ from graphrec.models.item_knn import ItemKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
 from graphrec.models.trained import TrainedModel
+from graphrec.models.vectors import VectorModel
 
 MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Content, Fused)}
 
@@ -86,6 +87,7 @@ __all__ = [
     "Model",
     "Popularity",
     "TrainedModel",
+    "VectorModel",
     "build_model",
     "make_settings",
     "model_class",

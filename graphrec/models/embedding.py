@@ -12,15 +12,14 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, normalize
+from torch.nn.functional import embedding
 
 from graphrec.errors import UsageError
 from graphrec.graph import Block, HeteroGraph
-from graphrec.losses import bpr_loss, l2_penalty, pool_bpr_loss, pool_softmax_loss, softmax_loss
+from graphrec.losses import l2_penalty
 from graphrec.models.base import check_setting
-from graphrec.models.trained import TrainedModel
-from graphrec.sampling import Batch, used_in_batch
-from graphrec.sparse import CSR
+from graphrec.models.vectors import VectorModel
+from graphrec.sampling import Batch
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -55,16 +54,14 @@ class EmbeddingSettings:
         check_setting("storage", self.storage, self.storage in TYPES, " or ".join(TYPES))
 
 
-class EmbeddingModel(TrainedModel):
+class EmbeddingModel(VectorModel):
     """A model trained by gradient: a table of layer-0 vectors, propagated; the score is an inner product.
 
     Attributes:
         table: layer-0 vectors of all nodes of ``graph``, float32 or as ``storage`` says, [N, W].
-        propagates: whether vectors travel along edges layer by layer, so that neighbours can be sampled for it.
     """
 
     Settings: ClassVar[type] = EmbeddingSettings
-    propagates: ClassVar[bool] = True
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
@@ -105,10 +102,6 @@ class EmbeddingModel(TrainedModel):
             Both float32 [n, W].
         """
         return embedding(rows, self.propagate(generator)), embedding(rows, self.first)
-
-    @abstractmethod
-    def fold_in_vectors(self, history: CSR) -> Tensor:
-        """Vectors of people the model has never met, float32 [B, W], from the frozen vectors of the items they used."""
 
     @abstractmethod
     def edge_weights(self, edges: Tensor) -> Tensor:
@@ -185,22 +178,9 @@ class EmbeddingModel(TrainedModel):
             final, first: final and layer-0 vectors of ``batch_nodes``, float32 [n, W].
         """
         user, positive, negative = final.tensor_split([len(batch), 2 * len(batch)])
-        value = self._ranking_loss(batch, user, positive, negative)
+        value = self.ranking_loss(batch, user, positive, negative)
         squares = first.tensor_split([len(batch), 2 * len(batch)])
         return value + self.settings.l2 * l2_penalty(*(part for part in squares if len(part)))
-
-    def _ranking_loss(self, batch: Batch, user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        bpr, temperature, seen = self.settings.loss == "bpr", self.settings.temperature, self.graph.seen
-        if batch.pooled:
-            used = used_in_batch(seen, batch.user, batch.negative).to(user.device)
-            if bpr:
-                return pool_bpr_loss(user, positive, negative, used)
-            log_odds = None if batch.log_odds is None else batch.log_odds.to(user.device)
-            return pool_softmax_loss(user, positive, negative, used, temperature, log_odds)
-        if bpr:
-            return bpr_loss(user, positive, negative)
-        used = used_in_batch(seen, batch.user, batch.positive).to(user.device)
-        return softmax_loss(user, positive, used, temperature)
 
     def _vectors_of(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Final and layer-0 vectors of nodes that may come more than once, each float32 [n, W]."""
@@ -209,37 +189,3 @@ class EmbeddingModel(TrainedModel):
         rows, place = nodes.unique(return_inverse=True)
         final, first = self.propagate_to(rows, generator)
         return embedding(place, final), embedding(place, first)
-
-    @property
-    def has_vectors(self) -> bool:
-        """Whether the final vectors are there already."""
-        return "final" in self._kept
-
-    def put_vectors(self, vectors: Tensor) -> None:
-        """Score by final vectors that were computed before, until the next ``train()`` or ``eval()``.
-
-        Args:
-            vectors: of the users, then the items, then perhaps more nodes, float32 [≥ U + I, W].
-        """
-        self._kept["final"] = vectors
-
-    def user_vectors(self) -> Tensor:
-        """Final vectors of the users, float32 [U, W]."""
-        return self.keep("final", self.propagate)[: self.graph.num_users]
-
-    def item_vectors(self) -> Tensor:
-        """Final vectors of the items, float32 [I, W]."""
-        first = self.graph.num_users
-        return self.keep("final", self.propagate)[first : first + self.graph.num_items]
-
-    def score_block(self, users: Tensor) -> Tensor:
-        return self.user_vectors()[users] @ self.item_vectors().T
-
-    def fold_in(self, history: CSR) -> Tensor:
-        with torch.no_grad():
-            return self.fold_in_vectors(history) @ self.item_vectors().T
-
-    def similarity_block(self, items: Tensor) -> Tensor:
-        """Cosine of the final item vectors."""
-        unit = normalize(self.item_vectors(), dim=-1)
-        return unit[items] @ unit.T

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphrec.graph import rows_csr
-from graphrec.models import EmbeddingModel, Fused, Model, views_of
+from graphrec.models import Fused, Model, VectorModel, views_of
 from graphrec.ranking import Ranking, rank, rank_vectors
 from graphrec.runs import Run
 from graphrec.sparse import CSR
@@ -68,7 +68,7 @@ class Ranker:
         digest, dataset = hashlib.sha256(), self.run.dataset
         for view in views_of(self.run.model).values():
             tensors = [*view.state_dict().values()]
-            for tensor in [view.user_vectors(), view.item_vectors()] if isinstance(view, EmbeddingModel) else tensors:
+            for tensor in [view.user_vectors(), view.item_vectors()] if isinstance(view, VectorModel) else tensors:
                 _add(digest, tensor)
         if isinstance(self.run.model, Fused):
             for name, tensor in self.run.model.state_dict().items():
@@ -82,12 +82,12 @@ class Ranker:
         return digest.hexdigest()
 
 
-def _vector_view(model: Model) -> EmbeddingModel | None:
+def _vector_view(model: Model) -> VectorModel | None:
     """The view whose inner products are the model's scores, if there is one."""
     if isinstance(model, Fused) and model.chosen is not None:
         model = views_of(model)[model.chosen]
-    plain = isinstance(model, EmbeddingModel) and type(model).score_block is EmbeddingModel.score_block
-    return model if plain and isinstance(model, EmbeddingModel) else None
+    plain = isinstance(model, VectorModel) and type(model).score_block is VectorModel.score_block
+    return model if plain and isinstance(model, VectorModel) else None
 
 
 def _add(digest: hashlib._Hash, tensor: Tensor) -> None:

@@ -42,7 +42,7 @@ def extend_model(dataset: Dataset, config: RunConfig, start: Start, fanout: Fano
         model.copy_weights(start.model)
     model.eval()
     for name, view in views_of(model).items():
-        if fanout is not None and isinstance(view, EmbeddingModel) and view.propagates:
+        if fanout is not None and isinstance(view, EmbeddingModel):
             view.put_vectors(_extended(view, name, dataset, start, fanout))
     return model
 

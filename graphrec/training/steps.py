@@ -53,7 +53,7 @@ def make_step(model: TrainedModel, config: TrainingConfig, batches: BatchSampler
         UsageError: the fan-out does not fit the model or its graph.
     """
     groups = model.parameter_groups(config.learning_rate)
-    if config.sampling == "full" or not isinstance(model, EmbeddingModel) or not model.propagates:
+    if config.sampling == "full" or not isinstance(model, EmbeddingModel):
         captured = model.graph.device.type == "cuda" and model.capturable
         optimizer = torch.optim.Adam(groups, fused=True, capturable=captured)
         return CapturedStep(model, optimizer, batches) if captured else WholeStep(model, optimizer)
@@ -107,5 +107,5 @@ def check_sampling(config: RunConfig, relations: Sequence[str]) -> None:
         groups_of(relations, fanout)
     edgeless = assemble((0, 0, 0), relations[::2], nothing, nothing, nothing)
     for view in views_of(build_model(config.model, edgeless, config.models)).values():
-        if isinstance(view, EmbeddingModel) and view.propagates:
+        if isinstance(view, EmbeddingModel):
             sampler_for(view, fanout)
