@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graphrec.data.columns import KINDS
-from graphrec.data.features import Features, load_features, save_features, widths
+from graphrec.data.features import Features, load_features, named_features, save_features, widths
 from graphrec.data.ids import IdMap
 from graphrec.data.split import Part
 from graphrec.data.storage import BLOCK, blocks, open_column, write_column
@@ -146,7 +146,7 @@ class Dataset:
         for ids in (self.users, self.items, self.entities):
             for part in ids.parts(BLOCK):
                 digest.update(part.data)
-        named = {**_columns(self.interactions), **_columns(self.knowledge), **self._named_features()}
+        named = {**_columns(self.interactions), **_columns(self.knowledge), **named_features(self.features)}
         for name, value in named.items():
             digest.update(name.encode())
             for (block,) in blocks(value):
@@ -203,11 +203,6 @@ class Dataset:
     def counts(self) -> dict[str, int]:
         sizes = {"users": self.num_users, "items": self.num_items, "entities": self.num_entities}
         return sizes | {"interactions": len(self.interactions), "knowledge": len(self.knowledge)}
-
-    def _named_features(self) -> dict[str, np.ndarray]:
-        """Features by kind and modality in one name, in order of the names."""
-        named = {f"{kind}.{name}": one for kind, found in self.features.items() for name, one in found.items()}
-        return dict(sorted(named.items()))
 
     def _locate(self, node: int) -> tuple[str, int]:
         if not 0 <= node < self.num_nodes:

@@ -99,11 +99,15 @@ def widths(features: Features) -> dict[str, dict[str, int]]:
     return {kind: {name: values.shape[1] for name, values in found.items()} for kind, found in features.items()}
 
 
+def named_features(features: Features) -> dict[str, np.ndarray]:
+    """Features by ``kind.modality``, in the order of these names."""
+    named = {f"{kind}.{name}": values for kind, found in features.items() for name, values in found.items()}
+    return dict(sorted(named.items()))
+
+
 def save_features(features: Features, folder: Path) -> None:
     """Write a file for each kind and modality, and leave none from before."""
-    paths = {
-        folder / f"{kind}.{name}.npy": values for kind, found in features.items() for name, values in found.items()
-    }
+    paths = {folder / f"{name}.npy": values for name, values in named_features(features).items()}
     for path, values in paths.items():
         write_array(path, values.shape, (block for (block,) in blocks(values)))
     for path in folder.glob("*.npy"):

@@ -82,6 +82,12 @@ def read_vectors(
     return _without_bad(where, (kind, modality), ids, values, absent, faults, skip)
 
 
+def ids_beside(path: Path) -> Path | None:
+    """The file with the ids of a .npy file's rows, None if there is none."""
+    beside = (path.with_name(f"{path.stem}_ids{suffix}") for suffix in (".parquet", ".csv"))
+    return next((other for other in beside if other.is_file()), None)
+
+
 def _open(source: Source) -> pa.Table:
     if isinstance(source, pa.Table):
         return source
@@ -118,8 +124,8 @@ def _matrix(table: pa.Table, where: str) -> tuple[np.ndarray, np.ndarray, list[F
     missing = np.array([column.is_null().to_numpy() for column in columns], dtype=bool).T.reshape(table.num_rows, -1)
     with np.errstate(over="ignore"):
         values = np.array([column.to_numpy() for column in columns], dtype=np.float32).T.reshape(table.num_rows, -1)
-    absent = missing.all(axis=1)
-    partly = missing.any(axis=1) & ~absent
+    absent = np.asarray(missing.all(axis=1))
+    partly = np.asarray(missing.any(axis=1) & ~absent)
     reasons = ((row, f"{table.column_names[missing[row].argmax()]} is empty") for row in _first(partly))
     return values, absent, [Fault(partly, tuple(reasons))]
 
@@ -153,10 +159,10 @@ def _from_npy(path: Path, name: str) -> tuple[pa.DictionaryArray, np.ndarray, li
         raise DataError(f"{path}: cannot be read as .npy ({error})", "write it with numpy.save") from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
         raise DataError(f"{path}: holds no table of numbers [rows, width]", "save one array of two dimensions")
-    beside = [path.with_name(f"{path.stem}_ids{suffix}") for suffix in (".parquet", ".csv")]
-    named = next((other for other in beside if other.is_file()), None)
+    named = ids_beside(path)
     if named is None:
-        raise DataError(f"{path}: neither {beside[0].name} nor {beside[1].name} lies beside it", "list the ids there")
+        names = f"{path.stem}_ids.parquet nor {path.stem}_ids.csv"
+        raise DataError(f"{path}: neither {names} lies beside it", "list the ids there")
     ids = read_table(named, Columns("ids", (name,)), renamed={name: "id"}).ids[name]
     if len(ids) != len(values):
         raise DataError(f"{path}: has {len(values)} rows, and {named.name} {len(ids)} ids", "give each row one id")

@@ -37,8 +37,8 @@ def to_pyg(graph: HeteroGraph) -> HeteroData:
     data.features = [(kind, name) for kind, named in graph.features.items() for name in named]
     for kind in KINDS:
         data[kind].num_nodes = graph.count(kind)
-        for name, tensor in graph.features.get(kind, {}).items():
-            data[kind][name] = tensor
+        for modality, tensor in graph.features.get(kind, {}).items():
+            data[kind][modality] = tensor
     first = torch.tensor([graph.first(kind) for kind in KINDS], device=graph.device)
     target, source = graph.adjacency.row_index(), graph.adjacency.col.long()
     source_kind = torch.bucketize(source, first[1:], right=True)

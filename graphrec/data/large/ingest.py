@@ -27,6 +27,7 @@ from graphrec.data.reader import Reader
 from graphrec.data.request import Request
 from graphrec.data.split import check_needs
 from graphrec.data.values import SHOWN
+from graphrec.data.vectors import ids_beside
 from graphrec.errors import DataError
 from graphrec.files import write_text
 
@@ -278,8 +279,9 @@ def _key(request: Request, parts: list[TablePart]) -> str:
     named |= {f"{kind}.{name}": source for (kind, name), source in request.vectors().items()}
     for name, table in named.items():
         if isinstance(table, str | os.PathLike):
-            status = Path(table).stat()
-            tables.append([name, str(Path(table).absolute()), status.st_size, status.st_mtime_ns])
+            for path in filter(None, (Path(table), ids_beside(Path(table)))):
+                status = path.stat()
+                tables.append([name, str(path.absolute()), status.st_size, status.st_mtime_ns])
         elif table is not None:  # in memory: nothing to know it by
             tables.append([name, uuid.uuid4().hex])
     return hashlib.sha256(json.dumps([VERSION, options, files, tables]).encode()).hexdigest()
