@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 from graphrec.errors import UsageError, nearest
 from graphrec.files import write_text
 from graphrec.models import Fused, make_settings, model_class
+from graphrec.models.objective import WITHOUT_NEGATIVES
 
 NEIGHBOR = "add --sampling neighbor"
 
@@ -102,8 +103,14 @@ class RunConfig(BaseModel):
         for name, settings in self.models.items():
             if getattr(settings, "storage", "float32") != "float32" and training.sampling == "full":
                 raise UsageError(f"storage {settings.storage} of {name} is for sampling neighbours", NEIGHBOR)
-            if getattr(settings, "loss", "softmax") == "bpr" and training.pool_by == "popularity":
+            loss = getattr(settings, "loss", "softmax")
+            if loss == "bpr" and training.pool_by == "popularity":
                 raise UsageError(f"pool_by popularity is for the softmax loss, and {name} has bpr", "--loss softmax")
+            if loss in WITHOUT_NEGATIVES and training.pool:
+                raise UsageError(f"a pool is for losses with negatives, and {name} has {loss}", "leave out --pool")
+            whole = getattr(settings, "whole_graph_only", None)
+            if whole and training.sampling == "neighbor":
+                raise UsageError(f"{whole} of {name} is for the whole graph", "leave out --sampling neighbor")
         return self
 
     @field_serializer("models")

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphrec.models import EmbeddingModel, Fused, ItemKNN, Model, views_of
+from graphrec.models import EmbeddingModel, Fused, History, ItemItem, Model, Spectral, views_of
 from graphrec.sparse import CSR
+
+Comparing = ItemItem | Spectral | History
+"""Views whose scores are sums over the used items."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,8 @@ class Path:
         nodes: node numbers, the user first, the item last.
         relations: names of the edge types between them, one fewer than nodes.
         weight: product along the path of the factors with which each node takes in the next one's vector (attention
-            times LightGCN's row scale, averaged over heads and layers); for item–item similarity, what the used item
-            adds to the score.
+            times LightGCN's row scale, averaged over heads and layers); for item–item similarity and history, what the
+            used item adds to the score.
         effect: the score minus the score when the path's edges are not in the graph, all parameters as they are.
     """
 
@@ -66,7 +69,7 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
         views = dict(zip(model.views, model.view_parts(user, items)[:, 0].tolist(), strict=True))
         if model.chosen is not None:
             members = {model.chosen: members[model.chosen]}
-    tellers = [name for name, member in members.items() if isinstance(member, EmbeddingModel | ItemKNN)]
+    tellers = [name for name, member in members.items() if _has_paths(member)]
     if not tellers:
         return Explanation(score, views, None, ())
     teller = max(tellers, key=lambda name: views[name])
@@ -74,13 +77,18 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
     if isinstance(member, EmbeddingModel):
         found = _graph_paths(member, user, item, count)
     else:
-        assert isinstance(member, ItemKNN)
+        assert isinstance(member, Comparing)
         found = _similarity_paths(member, user, item, count)
     paths = tuple(
         Path(nodes, relations, weight, score - _score_without(model, nodes, user, item))
         for nodes, relations, weight in found
     )
     return Explanation(score, views, teller, paths)
+
+
+def _has_paths(member: Model) -> bool:
+    """Whether a view's score comes over edges; that of an embedding model without layers does not."""
+    return isinstance(member, Comparing) or (isinstance(member, EmbeddingModel) and member.settings.layers > 0)
 
 
 FoundPath = tuple[tuple[int, ...], tuple[str, ...], float]
@@ -114,9 +122,9 @@ def _graph_paths(model: EmbeddingModel, user: int, item: int, count: int) -> lis
     ]
 
 
-def _similarity_paths(model: ItemKNN, user: int, item: int, count: int) -> list[FoundPath]:
+def _similarity_paths(model: Comparing, user: int, item: int, count: int) -> list[FoundPath]:
     """The used items that add most to the score."""
-    used = model.graph.seen.rows(user)
+    used = model.timeline.items.rows(user) if isinstance(model, History) else model.graph.seen.rows(user)
     added = model.contributions(used, item)
     order = torch.argsort(added, descending=True, stable=True)[:count]
     first = model.graph.num_users

@@ -75,6 +75,14 @@ def extra_megabytes(call: Call) -> float | None:
     return (peak - before) / 1024
 
 
+def peak_megabytes() -> float | None:
+    """The most resident memory that this process has had since it started; None outside Linux."""
+    try:
+        return _status("VmHWM") / 1024
+    except OSError:
+        return None
+
+
 def _status(field: str) -> int:
     """A size of this process in KB."""
     lines = Path("/proc/self/status").read_text().splitlines()

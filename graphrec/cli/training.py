@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphrec.runs import Run
     from graphrec.training import Epoch, Stride
 
+LISTS = {"views", "without_relations"}  # settings that are names joined by commas
 OWN = ("graph", "out", "config", "resume")  # parameters of the command; all others are options of the configuration
 
 
@@ -67,8 +68,8 @@ def train(
     """Train a model on a graph folder and write a run folder."""
     options = {name: value for name, value in ctx.params.items() if name not in OWN and value is not None}
     options |= given_settings(ctx)
-    if "views" in options:
-        options["views"] = tuple(o.split_names(options["views"], "--views"))
+    for name in LISTS & options.keys():
+        options[name] = tuple(o.split_names(options[name], f"--{name.replace('_', '-')}"))
     if "warm_start" in options:
         options["warm_start"] = str(options["warm_start"].resolve())
     if "fanout" in options:

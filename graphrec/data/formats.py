@@ -1,7 +1,8 @@
 """Folders in the forms the field passes around, recognised by their files.
 
-- lists (LightGCN, KGAT): ``train.txt`` and optionally ``test.txt`` with lines ``user item item …``; ``kg_final.txt``
-  with lines ``head relation tail``; names in ``user_list``, ``item_list``, ``entity_list`` and ``relation_list.txt``.
+- lists (LightGCN, KGAT): ``train.txt`` and optionally ``test.txt`` with lines ``user item item …``; ``sequence.txt``
+  with such lines too, each user's items in the order of use; ``kg_final.txt`` with lines ``head relation tail``; names
+  in ``user_list``, ``item_list``, ``entity_list`` and ``relation_list.txt``.
 - pairs (KGCN, RippleNet): ``ratings_final.txt`` with lines ``user item label``; ``kg_final.txt``; names in ``kg.txt``.
 
 All ids are whole numbers; an entity id below the number of items is that item.
@@ -112,7 +113,7 @@ def _read_lists_folder(path: Path) -> Folder:
     named = _read_names(path / "entity_list.txt", "entity")
     relation_names = _read_names(path / "relation_list.txt", "relation")
     names = dict(zip(relation_names.ids.tolist(), relation_names.name, strict=True))
-    interactions = InteractionRows(encode(user), encode(item), is_test)
+    interactions = InteractionRows(encode(user), encode(item), is_test, _read_places(path, user, item))
     items = _union(item, listed.ids, _below(triples, count, inside=True))
     entities = _union(named.ids[named.ids >= count], _below(triples, count, inside=False))
     user_names = _read_names(path / "user_list.txt", "user")
@@ -125,6 +126,29 @@ def _read_lists_folder(path: Path) -> Folder:
         _describe(items, original_id=listed, title=named),
         _describe(entities, title=named),
     )
+
+
+def _read_places(path: Path, user: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
+    """Each pair's place in its user's line of ``sequence.txt``, the last one, as a timestamp; −1 where it has none."""
+    file = path / "sequence.txt"
+    if not file.is_file():
+        return {}
+    who, what, listed = read_lists(file)
+    if len(np.unique(listed)) < len(listed):
+        raise DataError(f"{file}: a user has two lines", "join them in the order of use")
+    users, items = _union(user, who), _union(item, what)
+    known, asked = (
+        np.searchsorted(users, one) * len(items) + np.searchsorted(items, other)
+        for one, other in ((who, what), (user, item))
+    )
+    stray = np.flatnonzero(~np.isin(known, asked))
+    if len(stray):
+        pair = f"item {what[stray[0]]} of user {who[stray[0]]}"
+        raise DataError(f"{file}: {pair} is neither in train.txt nor in test.txt", "complete the lists or remove it")
+    starts = np.flatnonzero(np.diff(who, prepend=-1))
+    place = np.arange(len(who)) - np.repeat(starts, np.diff(starts, append=len(who)))
+    last = dict(zip(known.tolist(), place.tolist(), strict=True))
+    return {"timestamp": np.array([last.get(pair, -1) for pair in asked.tolist()])}
 
 
 def _read_pairs_folder(path: Path) -> Folder:

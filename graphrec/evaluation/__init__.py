@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphrec.evaluation.evaluator import Evaluation, evaluate
-from graphrec.evaluation.significance import compare, paired_test
+from graphrec.evaluation.evaluator import Evaluation, evaluate, keep_rare
+from graphrec.evaluation.significance import compare, holm, paired_test
 
-__all__ = ["Evaluation", "compare", "evaluate", "paired_test"]
+__all__ = ["Evaluation", "compare", "evaluate", "holm", "keep_rare", "paired_test"]

@@ -97,16 +97,45 @@ def evaluate(
     return Evaluation(overall, per_user, len(users), train.num_rows - len(users), num_unknown)
 
 
+def keep_rare(test: CSR, train: CSR, *, below: int) -> CSR:
+    """The test pairs of rarely used items, to be ranked among all items like any others.
+
+    Args:
+        test: CSR [U, I].
+        train: CSR [U, I].
+        below: an item stays with fewer training rows than this; 1 keeps the items that nobody used.
+
+    Returns:
+        CSR [U, I], with ``test``'s other pairs left out. A user may be left without any.
+
+    Raises:
+        UsageError: the shapes differ.
+
+    >>> import torch
+    >>> train = CSR.from_pairs(torch.tensor([0, 1]), torch.tensor([0, 0]), 2, 3)
+    >>> test = CSR.from_pairs(torch.tensor([0, 1]), torch.tensor([1, 0]), 2, 3)
+    >>> [keep_rare(test, train, below=below).num_edges for below in (1, 2, 3)]
+    [1, 1, 2]
+    """
+    _check_shapes(train, test)
+    popularity = train.transpose[0].degree
+    return test.without_edges(popularity[test.col.long()] >= below)
+
+
 def _check(train: CSR, test: CSR, ks: Sequence[int]) -> None:
-    shapes = [(csr.num_rows, csr.num_cols) for csr in (train, test)]
-    if shapes[0] != shapes[1]:
-        raise UsageError(f"train and test must have one shape, got {shapes[0]} and {shapes[1]}")
+    _check_shapes(train, test)
     if not ks or min(ks) < 1:
         raise UsageError(f"ks must hold numbers >= 1, got {list(ks)}")
     pairs = test.row_index() * test.num_cols + test.col
     repeated = len(pairs) - len(pairs.unique())
     if repeated:
         raise UsageError(f"test must hold distinct pairs, got {repeated} repeated ones")
+
+
+def _check_shapes(train: CSR, test: CSR) -> None:
+    shapes = [(csr.num_rows, csr.num_cols) for csr in (train, test)]
+    if shapes[0] != shapes[1]:
+        raise UsageError(f"train and test must have one shape, got {shapes[0]} and {shapes[1]}")
 
 
 def _accuracy(hits: Tensor, num_relevant: Tensor, k: int) -> dict[str, Tensor]:

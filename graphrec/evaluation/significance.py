@@ -81,6 +81,33 @@ def compare(per_user_a: pd.DataFrame, per_user_b: pd.DataFrame, metric: str) -> 
     return paired_test(both[f"{metric}_a"], both[f"{metric}_b"]) | {"unpaired": unpaired}
 
 
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """p-values of a family of tests, corrected so that one wrong finding among them stays as unlikely as one test's.
+
+    With m tests in rising order of p: p̃_(k) = max over j ≤ k of min(1, (m − j + 1) p_(j)) (Holm 1979, *A simple
+    sequentially rejective multiple test procedure*). The tests need not be independent.
+
+    Args:
+        p_values: float [m] in [0, 1], all tests that were made; m may be 0.
+
+    Returns:
+        float64 [m], in the order of ``p_values``.
+
+    Raises:
+        UsageError: not one row of numbers in [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03]).round(2).tolist()  # 3 × 0.01, 2 × 0.03, and 0.04 is no less than that
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise UsageError(f"p-values must be a row of numbers in [0, 1], got {p.tolist()}")
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty(len(p))
+    corrected[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(p), 0, -1)))
+    return corrected
+
+
 def _t_test(change: np.ndarray) -> tuple[float, float]:
     """Two-sided p-value and half the width of the 95 % interval."""
     n = len(change)

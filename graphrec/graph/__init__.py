@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphrec.graph.block import Block
-from graphrec.graph.build import build_graph, defer_graph, relations_of, rows_csr
+from graphrec.graph.build import build_graph, defer_graph, relations_of, rows_csr, rows_times
 from graphrec.graph.deferred import DeferredGraph
 from graphrec.graph.hetero import HeteroGraph
 from graphrec.graph.interop import from_networkx, from_pyg, to_networkx, to_pyg
@@ -21,6 +21,7 @@ __all__ = [
     "graph_report",
     "relations_of",
     "rows_csr",
+    "rows_times",
     "to_networkx",
     "to_pyg",
 ]

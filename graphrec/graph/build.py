@@ -34,13 +34,14 @@ def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowle
     facts = dataset.knowledge if knowledge else Knowledge()
     graph = assemble(sizes, [INTERACTS, *facts.relations], facts.head, facts.tail, facts.relation + 1)
     adjacency = _with_interactions(graph, dataset.interactions, parts)
-    return replace(graph, adjacency=adjacency, features=features_of(dataset))
+    features, times = features_of(dataset), rows_times(dataset, parts)
+    return replace(graph, adjacency=adjacency, features=features, times=times)
 
 
 def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> HeteroGraph:
     """What ``build_graph`` makes, made when its edges are first asked for.
 
-    What was used by whom (``seen``) comes from the rows alone and makes no other edge.
+    What was used by whom (``seen``), and when (``times``), comes from the rows alone and makes no other edge.
     """
     sizes = (dataset.num_users, dataset.num_items, dataset.num_entities)
     return DeferredGraph(
@@ -48,6 +49,7 @@ def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> Hetero
         relations_of(dataset),
         lambda: build_graph(dataset, parts),
         lambda: rows_csr(dataset, parts),
+        lambda: rows_times(dataset, parts),
         features=features_of(dataset),
     )
 
@@ -76,6 +78,19 @@ def rows_csr(dataset: Dataset, parts: Sequence[Part]) -> CSR:
     col = np.empty(rowptr[-1], np.int32)
     _list(*pairs, col)
     return CSR(torch.from_numpy(rowptr), torch.from_numpy(col), dataset.num_items)
+
+
+def rows_times(dataset: Dataset, parts: Sequence[Part]) -> torch.Tensor | None:
+    """When each pair of ``rows_csr`` was, int64, −1 where that is not known; None if no row has a time."""
+    rows = dataset.interactions
+    if rows.timestamp is None:
+        return None
+    pairs = (rows.user, rows.item, rows.part, np.isin(np.arange(len(Part)), parts))
+    degree = np.zeros(dataset.num_users + dataset.num_items, np.int64)
+    _checked_count(*pairs, dataset.num_users, degree)
+    times = np.empty(degree[: dataset.num_users].sum(), np.int64)
+    _list_times(*pairs, rows.timestamp, times)
+    return torch.from_numpy(times)
 
 
 def _with_interactions(graph: HeteroGraph, rows: Interactions, parts: Sequence[Part]) -> CSR:
@@ -158,6 +173,20 @@ def _list(user, item, part, wanted, col):  # type: ignore[no-untyped-def]
             last_user, last_item = user[row], item[row]
             col[place] = last_item
             place += 1
+
+
+@_compiled
+def _list_times(user, item, part, wanted, timestamp, times):  # type: ignore[no-untyped-def]
+    """Write each interaction's time, user by user; of a pair that is given in two parts the later one."""
+    last_user, last_item, place = -1, -1, -1
+    for row in range(len(user)):
+        if wanted[part[row]]:
+            if user[row] == last_user and item[row] == last_item:
+                times[place] = max(times[place], timestamp[row])
+            else:
+                last_user, last_item = user[row], item[row]
+                place += 1
+                times[place] = timestamp[row]
 
 
 @_compiled

@@ -20,6 +20,7 @@ class DeferredGraph(HeteroGraph):
         relations: names by edge type, inverses included.
         make: the graph, of these sizes and relations.
         make_seen: its interactions, CSR [U, I], where they are had without it.
+        make_times: their times, where they are had without it.
         features: its features, where they are had without it.
         device: where the graph is to be.
 
@@ -42,13 +43,15 @@ class DeferredGraph(HeteroGraph):
         relations: tuple[str, ...],
         make: Callable[[], HeteroGraph],
         make_seen: Callable[[], CSR] | None = None,
+        make_times: Callable[[], Tensor | None] | None = None,
         device: torch.device | str = "cpu",
         features: Features | None = None,
     ) -> None:
         check_relations(relations)
         names = ("num_users", "num_items", "num_entities")
         self.__dict__.update(zip(names, sizes, strict=True), relations=relations)
-        self.__dict__.update(_make=make, _make_seen=make_seen, _device=torch.device(device), _features=features)
+        self.__dict__.update(_make=make, _make_seen=make_seen, _make_times=make_times, _device=torch.device(device))
+        self.__dict__.update(_features=features)
 
     def __repr__(self) -> str:
         return (
@@ -94,6 +97,13 @@ class DeferredGraph(HeteroGraph):
         found: CSR = self.made.seen if self.is_made or make_seen is None else make_seen().to(self.device)
         return found
 
+    @cached_property
+    def times(self) -> Tensor | None:
+        """When each pair of ``seen`` was, computed once, without the edges where that can be."""
+        make_times = self.__dict__["_make_times"]
+        found: Tensor | None = self.made.times if self.is_made or make_times is None else make_times()
+        return None if found is None else found.to(self.device)
+
     def interactions_only(self) -> HeteroGraph:
         if self.num_relations == 2 and self.num_entities == 0:
             return self
@@ -103,6 +113,7 @@ class DeferredGraph(HeteroGraph):
             self.relations[:2],
             lambda: self.made.interactions_only(),
             lambda: self.seen,
+            lambda: self.times,
             self.device,
             self._known_features(),
         )
@@ -119,6 +130,7 @@ class DeferredGraph(HeteroGraph):
             self.relations,
             lambda: self.made.prune_knowledge(hub_facts, relations),
             lambda: self.seen,
+            lambda: self.times,
             self.device,
             self.__dict__["_features"],
         )
@@ -131,4 +143,6 @@ class DeferredGraph(HeteroGraph):
             return self
         sizes = (self.num_users, self.num_items, self.num_entities)
         found = self.__dict__["_features"]
-        return DeferredGraph(sizes, self.relations, lambda: self.made, lambda: self.seen, device, found)
+        return DeferredGraph(
+            sizes, self.relations, lambda: self.made, lambda: self.seen, lambda: self.times, device, found
+        )

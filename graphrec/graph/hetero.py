@@ -35,9 +35,11 @@ class HeteroGraph:
             relation of the knowledge is 2 + 2r (row tail ← column head) and its inverse, ``rev_`` and the name, 3 + 2r.
         features: tensors by kind of node and modality, one row a node; of floats, a row that is not known is NaN.
         dropped_self_loops: knowledge triples left out because they join a node to itself.
+        times: when each pair of ``seen`` was, int64 in its order, −1 where that is not known; None if nothing is known.
+            A time is a timestamp or a place in the user's order; only times of one user can be compared.
 
     Raises:
-        DataError: sizes, relations or features do not fit together, or an edge stands without its inverse.
+        DataError: sizes, relations, features or times do not fit together, or an edge stands without its inverse.
     """
 
     num_users: int
@@ -47,6 +49,7 @@ class HeteroGraph:
     relations: tuple[str, ...]
     features: Features = field(default_factory=dict)
     dropped_self_loops: int = 0
+    times: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_relations(self.relations)
@@ -62,6 +65,8 @@ class HeteroGraph:
             for tensor in named.values():
                 if kind not in KINDS or len(tensor) != self.count(kind):
                     raise DataError(f"features of {kind!r} with {len(tensor)} rows fit no kind of node in {self}")
+        if self.times is not None:
+            _check_times(self.times, int((types == 1).sum()))
 
     def __repr__(self) -> str:
         return (
@@ -116,9 +121,9 @@ class HeteroGraph:
         return CSR(rowptr, used.col[:stop][is_interaction] - self.num_users, self.num_items)
 
     def digest(self) -> str:
-        """A checksum of nodes, relations and edges: graphs that differ in it are not the same."""
+        """A checksum of nodes, relations, edges and times: graphs that differ in it are not the same."""
         total = zlib.crc32(repr((self.num_users, self.num_items, self.num_entities, self.relations)).encode())
-        for tensor in (self.adjacency.rowptr, self.adjacency.col, self.adjacency.edge_type):
+        for tensor in (self.adjacency.rowptr, self.adjacency.col, self.adjacency.edge_type, self.times):
             if tensor is not None:
                 total = zlib.crc32(tensor.cpu().contiguous().numpy().data, total)
         return f"{total:08x}"
@@ -132,7 +137,7 @@ class HeteroGraph:
         size = self.num_users + self.num_items
         adjacency = CSR(kept.rowptr[: size + 1], kept.col, size, kept.edge_type).known_symmetric()
         features = {kind: named for kind, named in self.features.items() if kind != "entity"}
-        return HeteroGraph(self.num_users, self.num_items, 0, adjacency, self.relations[:2], features)
+        return HeteroGraph(self.num_users, self.num_items, 0, adjacency, self.relations[:2], features, times=self.times)
 
     def prune_knowledge(self, hub_facts: int = 0, relations: Sequence[str] = ()) -> HeteroGraph:
         """The graph without some of its knowledge, all nodes and relations keeping their numbers.
@@ -171,14 +176,25 @@ class HeteroGraph:
         row, col = row.to(self.device).long(), col.to(self.device).long()
         pairs = torch.cat([row * self.num_nodes + col, col * self.num_nodes + row])
         keys = self.adjacency.row_index() * self.num_nodes + self.adjacency.col
-        return replace(self, adjacency=self.adjacency.without_edges(torch.isin(keys, pairs)).known_symmetric())
+        adjacency = self.adjacency.without_edges(torch.isin(keys, pairs)).known_symmetric()
+        times = self.times
+        if times is not None:
+            used = self.seen.row_index() * self.num_nodes + self.seen.col + self.num_users
+            times = times[~torch.isin(used, pairs)]
+        return replace(self, adjacency=adjacency, times=times)
 
     def to(self, device: torch.device | str) -> HeteroGraph:
         """The graph on another device; itself if it is there."""
         if torch.device(device) == self.device:
             return self
         features = moved(self.features, device)
-        return replace(self, adjacency=self.adjacency.to(device), features=features)
+        times = None if self.times is None else self.times.to(device)
+        return replace(self, adjacency=self.adjacency.to(device), features=features, times=times)
+
+
+def _check_times(times: Tensor, num_pairs: int) -> None:
+    if times.dtype != torch.int64 or times.shape != (num_pairs,):
+        raise DataError(f"times must be int64 [{num_pairs}], got {times.dtype} {list(times.shape)}")
 
 
 def moved(features: Features, device: torch.device | str) -> Features:

@@ -1,9 +1,25 @@
-"""Layers of propagation: tensors and CSR in, tensors out."""
+"""Layers of propagation, and of what a history says: tensors and CSR in, tensors out."""
 
 from __future__ import annotations
 
 from graphrec.layers.content import ModalityAttention
-from graphrec.layers.gat import GATLayer, merge_groups
-from graphrec.layers.lightgcn import layer_sum, propagate_mean, propagate_mean_to
+from graphrec.layers.dropout import dropped
+from graphrec.layers.gat import SCORES, GATLayer, merge_groups
+from graphrec.layers.history import HistoryAttention
+from graphrec.layers.lightgcn import drop_pairs, layer_sum, propagate_mean, propagate_mean_to, propagate_noisy
+from graphrec.layers.sequence import SequenceEncoder
 
-__all__ = ["GATLayer", "ModalityAttention", "layer_sum", "merge_groups", "propagate_mean", "propagate_mean_to"]
+__all__ = [
+    "SCORES",
+    "GATLayer",
+    "HistoryAttention",
+    "ModalityAttention",
+    "SequenceEncoder",
+    "drop_pairs",
+    "dropped",
+    "layer_sum",
+    "merge_groups",
+    "propagate_mean",
+    "propagate_mean_to",
+    "propagate_noisy",
+]

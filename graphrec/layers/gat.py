@@ -11,36 +11,48 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphrec.sparse import CSR, attend
+from graphrec.sparse import CSR, attend, edge_attention
 
+SCORES = ("dot", "additive", "v2")
 _ABSENT = -1e30  # a logit that gets no weight beside any other
 
 
 class GATLayer(nn.Module):
     """One step of multi-head, relation-aware attention with linear messages.
 
-        α_ij = softmax_j( g_h ⟨e_i, e_j⟩ + ⟨e_i, r_th⟩ + b_th − ½ ln d_j ),   out_i = c_i Σ_j α_ij e_j,
-        c_i = Σ_j 1/√(d_i d_j)
+        α_ij = softmax_j( s_ij + b_th − ½ ln d_j ),   out_i = c_i Σ_j α_ij e_j,   c_i = Σ_j 1/√(d_i d_j)
 
-    over all edges (i ← j) of relation t, per head h (a slice of the width). At g = r = b = 0, where training starts, it
-    is exactly LightGCN's product with D^-½ A D^-½ (He et al. 2020, eq. 7).
+    over all edges (i ← j) of relation t, per head h (a slice of the width), with a score s_ij that is one of
 
-    The dot-product score is that of Vaswani et al. 2017, the softmax over neighbours that of GAT (Veličković et al.
-    2018, eq. 3), the relation key that of KGAT's idea (Wang et al. 2019, eq. 4) in its lightest form. Departures from
-    GAT: no weight matrix and no non-linearity on the messages, which cost accuracy in recommendation; the vectors in
-    the score are constants for the gradient, so that they learn through what they send and attention through its own
-    few numbers; the degree in the score and the row scale c_i, which keep popularity where LightGCN has it.
+        dot:       g_h ⟨e_i, e_j⟩ + ⟨e_i, r_th⟩
+        additive:  leaky_relu(⟨a_h, e_i + e_j + r_th⟩)
+        v2:        ⟨a_h, leaky_relu(e_i + e_j + r_th)⟩
+
+    At g = a = r = b = 0, where training starts, it is exactly LightGCN's product with D^-½ A D^-½ (He et al. 2020,
+    eq. 7).
+
+    The dot-product score is that of Vaswani et al. 2017, the additive one and the softmax over neighbours those of GAT
+    (Veličković et al. 2018, eq. 3), v2 that of GATv2 (Brody et al. 2022, eq. 7), the relation key that of KGAT's idea
+    (Wang et al. 2019, eq. 4) in its lightest form. Departures from GAT: no weight matrix and no non-linearity on the
+    messages, which cost accuracy in recommendation; the vectors in the score are constants for the gradient, so that
+    they learn through what they send and attention through its own few numbers; the degree in the score and the row
+    scale c_i, which keep popularity where LightGCN has it.
 
     Args:
         width: W, a multiple of ``heads``.
         heads: H.
         relations: R, edge types in the graph.
+        score: one of ``SCORES``.
     """
 
-    def __init__(self, width: int, heads: int, relations: int) -> None:
+    def __init__(self, width: int, heads: int, relations: int, score: str = "dot") -> None:
         super().__init__()
         self.heads = heads
-        self.scale = nn.Parameter(torch.zeros(heads))
+        self.score = score
+        if score == "dot":
+            self.scale = nn.Parameter(torch.zeros(heads))
+        else:
+            self.vector = nn.Parameter(torch.zeros(heads, width // heads))
         self.relation_key = nn.Parameter(torch.zeros(relations, heads, width // heads))
         self.relation_bias = nn.Parameter(torch.zeros(relations, heads))
 
@@ -51,10 +63,11 @@ class GATLayer(nn.Module):
             receiver: float [N, W]; sender: float [M, W].
             log_degree: float [M], ln d_j of the senders.
         """
-        return {
+        own = {"scale": self.scale} if self.score == "dot" else {"vector": self.vector}
+        return own | {
+            "score": self.score,
             "query": self._split(receiver.detach()),
             "key": self._split(sender.detach()),
-            "scale": self.scale,
             "relation_key": self.relation_key,
             "bias": (-0.5 * log_degree)[:, None].expand(-1, self.heads),
             "relation_bias": self.relation_bias,
@@ -90,6 +103,28 @@ class GATLayer(nn.Module):
         terms = self.scores_from(receiver, sender, log_degree)
         received, lse = attend(csr, value=value, dropout=dropout, seed=seed, **terms)
         return received.flatten(1) * row_scale[:, None], lse
+
+    def pair_messages(
+        self, receiver: Tensor, sender: Tensor, lse: Tensor, relation: int, *, row_scale: Tensor, log_degree: Tensor
+    ) -> Tensor:
+        """What single edges carry: c_i α_ij e_j for B edges of one relation, none of which needs to be looked up.
+
+        Args:
+            receiver, sender: float [B, W], the vectors at the two ends.
+            lse: float [B, H], of the receivers, as ``forward`` returned it.
+            relation: edge type.
+            row_scale: float [B], c_i of the receivers.
+            log_degree: float [B], ln d_j of the senders.
+
+        Returns:
+            float [B, W].
+        """
+        number = torch.arange(len(receiver), device=receiver.device)
+        kinds = torch.full_like(number, relation, dtype=torch.int32)
+        bounds = torch.arange(len(receiver) + 1, device=receiver.device)
+        pairs = CSR.unchecked(bounds, number.int(), len(receiver), kinds)
+        weight = edge_attention(pairs, lse=lse, edges=number, **self.scores_from(receiver, sender, log_degree))
+        return (weight[..., None] * self._split(sender)).flatten(1) * row_scale[:, None]
 
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))

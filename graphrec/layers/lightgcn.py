@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn.functional import embedding, normalize
 
 from graphrec.errors import UsageError
 from graphrec.sparse import CSR, spmm
@@ -135,6 +136,68 @@ class _PropagateMeanTo(Function):
         if layers == 0:
             sent = grad.new_zeros(normalized.num_rows, grad.shape[1]).index_add_(0, rows, share + grad_own)
         return None, sent, None, None, None
+
+
+def propagate_noisy(
+    normalized: CSR,
+    vectors: Tensor,
+    rows: Tensor,
+    layers: int,
+    *,
+    noise: float,
+    layer: int,
+    generator: torch.Generator,
+    storage: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Layers under noise: e_k = Ã e_(k−1) + ε sign(Ã e_(k−1)) ⊙ n/‖n‖ (Yu et al. 2022, SimGCL, and its code).
+
+    n is uniform in [0, 1)^W, drawn anew for each node and layer. The gradient passes the noise by.
+
+    Args:
+        normalized, vectors: as in ``propagate_mean``.
+        rows: int64 [n], distinct.
+        layers: K ≥ 1.
+        noise: ε ≥ 0.
+        layer: from 1 to K, the one to give back by itself.
+        generator: of the noise.
+        storage: as in ``propagate_mean``.
+
+    Returns:
+        Of the rows, the mean over layers 1..K and one layer, both float [n, W].
+    """
+    _check_symmetric(normalized)
+    stored, chosen, total = vectors.dtype if storage is None else storage, None, None
+    for number in range(1, layers + 1):
+        last = number == layers  # which is of use in these rows alone
+        vectors = spmm(normalized, vectors.to(stored), rows=rows if last else None, dtype=vectors.dtype)
+        drawn = torch.rand(vectors.shape, generator=generator, dtype=vectors.dtype, device=vectors.device)
+        vectors = vectors + noise * vectors.detach().sign() * normalize(drawn, dim=-1)
+        own = vectors if last else embedding(rows, vectors)
+        total = own if total is None else total + own
+        chosen = own if number == layer else chosen
+    assert total is not None and chosen is not None
+    return total / layers, chosen
+
+
+def drop_pairs(normalized: CSR, item_order: Tensor, share: float, generator: torch.Generator) -> CSR:
+    """Ã without some of the pairs, drawn anew at each call, both directions of a pair together: it stays symmetric.
+
+    Degrees are those of the whole graph, and the kept edges count 1/(1 − p), as in LightGCN's code, so that what a node
+    receives stays the same on average and fits the scores, which are made over all edges. The edges that are left out
+    keep their places, with the value 0: nothing is sorted or transposed.
+
+    Args:
+        normalized: Ã of users and items alone, the users first: its first half of edges are the users', by user and
+            item, the other the items'.
+        item_order: int64 [E/2], the places of the items' edges among the users': ``seen.transpose[1]``.
+        share: p in [0, 1), the probability of a pair to be left out.
+        generator: of the draw.
+    """
+    assert normalized.value is not None
+    drawn = torch.rand(len(item_order), generator=generator, device=normalized.device)
+    factor = (drawn >= share).float().mul_(1 / (1 - share))
+    both = torch.cat([factor, factor.index_select(0, item_order)]).mul_(normalized.value)
+    return normalized.with_value(both).known_symmetric()
 
 
 def _check_symmetric(normalized: CSR) -> None:

@@ -10,16 +10,39 @@ from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
 from graphrec.models.content import Content, ContentSettings
+from graphrec.models.ease import EASE
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
 from graphrec.models.gat import GAT, GATSettings
+from graphrec.models.history import History, HistorySettings
+from graphrec.models.item_item import ItemItem
 from graphrec.models.item_knn import ItemKNN
+from graphrec.models.knowledge_knn import KnowledgeKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
+from graphrec.models.rp3beta import RP3Beta
+from graphrec.models.slim import SLIM
+from graphrec.models.spectral import Spectral, SpectralSettings
 from graphrec.models.trained import TrainedModel
 from graphrec.models.vectors import VectorModel
 
-MODELS: dict[str, type[Model]] = {cls.name: cls for cls in (Popularity, ItemKNN, LightGCN, GAT, Content, Fused)}
+MODELS: dict[str, type[Model]] = {
+    cls.name: cls
+    for cls in (
+        Popularity,
+        ItemKNN,
+        RP3Beta,
+        EASE,
+        SLIM,
+        KnowledgeKNN,
+        Spectral,
+        LightGCN,
+        GAT,
+        Content,
+        History,
+        Fused,
+    )
+}
 
 
 def model_class(name: str) -> type[Model]:
@@ -73,19 +96,28 @@ def views_of(model: Model) -> dict[str, Model]:
 
 
 __all__ = [
+    "EASE",
     "GAT",
     "MODELS",
+    "SLIM",
     "Content",
     "ContentSettings",
     "EmbeddingModel",
     "EmbeddingSettings",
     "Fused",
     "GATSettings",
+    "History",
+    "HistorySettings",
+    "ItemItem",
     "ItemKNN",
+    "KnowledgeKNN",
     "LightGCN",
     "LightGCNSettings",
     "Model",
     "Popularity",
+    "Spectral",
+    "SpectralSettings",
+    "RP3Beta",
     "TrainedModel",
     "VectorModel",
     "build_model",

@@ -65,12 +65,20 @@ class Model(nn.Module, ABC):
             float32 [B, I].
         """
 
+    def vectors(self) -> tuple[Tensor, Tensor] | None:
+        """Vectors of users and items whose inner products are the scores, float32 [U, W] and [I, W]; None if none are.
+
+        A model that has them is ranked without a table of all scores.
+        """
+        return None
+
     @abstractmethod
     def fold_in(self, history: CSR) -> Tensor:
         """Scores of all items for people the model has never met, from the items they used.
 
         Args:
-            history: [B, I], a row a person.
+            history: [B, I], a row a person. Its values, where it has some, are places in time (0 is the oldest), for
+                models that read the order; they are no weights.
 
         Returns:
             float32 [B, I].

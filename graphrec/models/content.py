@@ -6,7 +6,7 @@ B pairs in a batch, I items, U users, D numbers of a modality, W width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -17,6 +17,7 @@ from graphrec.graph import HeteroGraph
 from graphrec.layers import ModalityAttention
 from graphrec.losses import l2_penalty
 from graphrec.models.base import check_setting
+from graphrec.models.objective import PAIRED, negatives_of, ranking_loss
 from graphrec.models.vectors import VectorModel
 from graphrec.sampling import Batch
 from graphrec.sparse import CSR, spmm
@@ -85,6 +86,10 @@ class Content(VectorModel):
             for query in side.query.values():
                 query.requires_grad_(self.settings.attention)
 
+    @property
+    def paired(self) -> bool:
+        return self.settings.loss in PAIRED
+
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return [{"params": trained, "lr": learning_rate}]
@@ -110,9 +115,8 @@ class Content(VectorModel):
         positive = items[batch.positive]
         others = spmm(self.graph.seen, items)[batch.user] - positive
         user = self._with_own(others / (degree - 1).clamp(min=1), batch.user)
-        with_negative = self.settings.loss == "bpr" or batch.pooled
-        negative = items[batch.negative] if with_negative else items[:0]
-        value = self.ranking_loss(batch, user, positive, negative)
+        negative = items[negatives_of(self.settings.loss, batch)]
+        value = ranking_loss(self.settings, self.graph.seen, batch, user, positive, negative)
         return value + self.settings.l2 * l2_penalty(user, positive)
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
@@ -132,10 +136,10 @@ def mean_of_used(history: CSR, items: Tensor) -> Tensor:
     """The mean of the vectors of each row's items, 0 for a row without any.
 
     Args:
-        history: [B, I].
+        history: [B, I]; its values, which may be places in time, do not count.
         items: float [I, W].
     """
-    return spmm(history, items) / history.degree.clamp(min=1)[:, None]
+    return spmm(replace(history, value=None), items) / history.degree.clamp(min=1)[:, None]
 
 
 def _widths(graph: HeteroGraph, kind: str) -> Mapping[str, int]:

@@ -18,6 +18,7 @@ from graphrec.errors import UsageError
 from graphrec.graph import Block, HeteroGraph
 from graphrec.losses import l2_penalty
 from graphrec.models.base import check_setting
+from graphrec.models.objective import LOSSES, PAIRED, negatives_of, ranking_loss
 from graphrec.models.vectors import VectorModel
 from graphrec.sampling import Batch
 
@@ -30,26 +31,35 @@ class EmbeddingSettings:
 
     Args:
         width: of a node's vector, W ≥ 1.
-        layers: of propagation, K ≥ 1.
-        loss: ``bpr``, or ``softmax`` (sampled softmax on cosines, against the batch's items or a pool).
-        temperature: τ > 0 of the softmax loss.
+        layers: of propagation, K ≥ 1; lightgcn takes 0 too, which is matrix factorisation.
+        loss: ``bpr``; ``softmax`` (sampled softmax on cosines, against the batch's items or a pool); ``bsl`` (the same
+            with a weight on the negatives, the pair's own item not among them); or ``alignment_uniformity``.
+        temperature: τ > 0 of the softmax and bsl losses.
+        negative_weight: > 0 of the negatives in the bsl loss.
+        uniformity: γ ≥ 0, weight of the uniformity in the alignment_uniformity loss.
         l2: weight ≥ 0 of the squared layer-0 vectors of a batch.
         storage: ``float32``, or ``bfloat16`` to keep the layer-0 vectors in half the bytes where neighbours are
             sampled; what is computed from them is float32 either way.
     """
 
+    MIN_LAYERS: ClassVar[int] = 1
+
     width: int = 64
     layers: int = 3
     loss: str = "bpr"
     temperature: float = 0.15
+    negative_weight: float = 1.0
+    uniformity: float = 1.0
     l2: float = 3e-3
     storage: str = "float32"
 
     def __post_init__(self) -> None:
         check_setting("width", self.width, self.width >= 1, ">= 1")
-        check_setting("layers", self.layers, self.layers >= 1, ">= 1")
-        check_setting("loss", self.loss, self.loss in ("softmax", "bpr"), "softmax or bpr")
+        check_setting("layers", self.layers, self.layers >= self.MIN_LAYERS, f">= {self.MIN_LAYERS}")
+        check_setting("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}")
         check_setting("temperature", self.temperature, self.temperature > 0, "> 0")
+        check_setting("negative_weight", self.negative_weight, self.negative_weight > 0, "> 0")
+        check_setting("uniformity", self.uniformity, self.uniformity >= 0, ">= 0")
         check_setting("l2", self.l2, self.l2 >= 0, ">= 0")
         check_setting("storage", self.storage, self.storage in TYPES, " or ".join(TYPES))
 
@@ -81,6 +91,15 @@ class EmbeddingModel(VectorModel):
 
     def take_shared(self, other: Self) -> None:
         """Take over the parameters that belong to no node from the same model on another graph."""
+
+    @property
+    def paired(self) -> bool:
+        return self.settings.loss in PAIRED
+
+    @property
+    def mean_from(self) -> int:
+        """The first layer in the mean that final vectors are: 0, or 1 for a model that leaves layer 0 out."""
+        return 0
 
     @property
     def first(self) -> Tensor:
@@ -138,7 +157,7 @@ class EmbeddingModel(VectorModel):
     def propagate_sample(
         self, blocks: Sequence[Block], first: Tensor, num_seeds: int, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Final vectors of the seeds of a sample: the mean over layers 0..K, each layer on one block.
+        """Final vectors of the seeds of a sample: the mean over the layers, each layer on one block.
 
         A node that has edges in the graph and none of them in a block keeps its own vector in that layer.
 
@@ -152,23 +171,21 @@ class EmbeddingModel(VectorModel):
         Returns:
             float32 [S, W].
         """
-        vectors, total = first, first[:num_seeds]
+        vectors, total = first, first[:num_seeds] * (1 - self.mean_from)
         for layer, block in enumerate(blocks, start=1):
             receiver = vectors[: block.csr.num_rows]
             received = self.receive(layer, block, vectors, receiver, generator)
             vectors = torch.where(block.left_alone()[:, None], receiver, received)
             total = total + vectors[:num_seeds]
-        return total / (self.settings.layers + 1)
+        return total / (self.settings.layers + 1 - self.mean_from)
 
     def loss(self, batch: Batch) -> Tensor:
         return self.batch_loss(batch, *self._vectors_of(self.batch_nodes(batch), batch.generator))
 
     def batch_nodes(self, batch: Batch) -> Tensor:
         """The nodes whose vectors a batch's loss needs, in the order that ``batch_loss`` takes them, int64 [n]."""
-        parts = [batch.user, batch.positive + self.graph.num_users]
-        if self.settings.loss == "bpr" or batch.pooled:
-            parts.append(batch.negative + self.graph.num_users)
-        return torch.cat(parts)
+        items = torch.cat([batch.positive, negatives_of(self.settings.loss, batch)])
+        return torch.cat([batch.user, items + self.graph.num_users])
 
     def batch_loss(self, batch: Batch, final: Tensor, first: Tensor) -> Tensor:
         """The loss of a batch from the vectors of its nodes.
@@ -178,7 +195,7 @@ class EmbeddingModel(VectorModel):
             final, first: final and layer-0 vectors of ``batch_nodes``, float32 [n, W].
         """
         user, positive, negative = final.tensor_split([len(batch), 2 * len(batch)])
-        value = self.ranking_loss(batch, user, positive, negative)
+        value = ranking_loss(self.settings, self.graph.seen, batch, user, positive, negative)
         squares = first.tensor_split([len(batch), 2 * len(batch)])
         return value + self.settings.l2 * l2_penalty(*(part for part in squares if len(part)))
 

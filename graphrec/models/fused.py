@@ -223,7 +223,7 @@ class Fused(Model):
         result = torch.empty(history.num_rows, history.num_cols, device=history.device)
         size = max(1, _BLOCK_SCORES // max(1, history.num_cols))
         for rows in torch.arange(history.num_rows, device=history.device).split(size):
-            block = rows_of(history, rows)
+            block = history.take_rows(rows)
             scores = self.standardized(block, None if users is None else users[rows])
             self._combine(scores, block.degree, result[rows[0] : rows[-1] + 1])
         return result

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, logsigmoid
 
 from graphrec.graph import Block, HeteroGraph
-from graphrec.layers import GATLayer, merge_groups
+from graphrec.layers import SCORES, GATLayer, dropped, merge_groups
 from graphrec.models.base import check_setting
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.lightgcn import normalized_history
@@ -22,6 +22,7 @@ from graphrec.sparse import CSR, edge_attention, segment_sum, spmm
 # The attention's few scalars must travel far (to about −10) while table entries move by hundredths.
 ATTENTION_RATE = 4.0
 ALL = slice(None)
+TO_ITEM, TO_USER = 0, 1  # types of the edges of interactions, by who receives
 
 
 @dataclass(frozen=True)
@@ -30,31 +31,53 @@ class GATSettings(EmbeddingSettings):
 
     Args:
         heads: H ≥ 1, a divisor of ``width``.
+        score: ``dot``, ``additive`` (GAT's) or ``v2`` (GATv2's), how two ends of an edge are compared.
         attention_dropout: share of edges left out of a sum, in [0, 1).
         message_dropout: share of the sent numbers set to zero, in [0, 1).
         attention_l2: weight ≥ 0 of the squared attention parameters, which pulls to LightGCN's weights; without it
             attention memorises small data.
         knowledge: whether knowledge edges carry messages too.
+        hub_facts: ≥ 0; an entity with more facts than that is left out of the graph, since what many share says little;
+            0 keeps all.
+        without_relations: names of relations of the knowledge that are left out of the graph.
+        knowledge_weight: ≥ 0 of the knowledge loss (``fact_loss``) beside that of the pairs.
     """
 
     heads: int = 4
+    score: str = "dot"
     attention_dropout: float = 0.0
     message_dropout: float = 0.0
     attention_l2: float = 0.1
     knowledge: bool = True
+    hub_facts: int = 0
+    without_relations: tuple[str, ...] = ()
+    knowledge_weight: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         divides = self.heads >= 1 and self.width % self.heads == 0
         check_setting("heads", self.heads, divides, f"a divisor of width {self.width}")
+        check_setting("score", self.score, self.score in SCORES, f"one of {', '.join(SCORES)}")
+        check_setting("hub_facts", self.hub_facts, self.hub_facts >= 0, ">= 0")
+        check_setting("knowledge_weight", self.knowledge_weight, self.knowledge_weight >= 0, ">= 0")
+        object.__setattr__(self, "without_relations", tuple(self.without_relations))  # a TOML array comes as a list
         check_setting("attention_l2", self.attention_l2, self.attention_l2 >= 0, ">= 0")
         for field in ("attention_dropout", "message_dropout"):
             share = getattr(self, field)
             check_setting(field, share, 0 <= share < 1, "in [0, 1)")
 
+    @property
+    def whole_graph_only(self) -> str | None:
+        """The setting that asks for propagation over the whole graph, if one does."""
+        return "knowledge_weight" if self.knowledge_weight else None
+
 
 class GAT(EmbeddingModel):
     """The mean over layers 0..K of attention over the heterogeneous graph (see ``GATLayer`` for the equation).
+
+    A step takes what the two ends of a pair to predict send each other out of their vectors, layer by layer: a score
+    that may read the edge off the graph teaches attention to look for it, and no list is made from such an edge. (In
+    samples of the neighbourhood such edges are left out anyway.)
 
     Args:
         graph: users, items and entities.
@@ -65,11 +88,13 @@ class GAT(EmbeddingModel):
     Settings: ClassVar[type] = GATSettings
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
-        super().__init__(graph if settings.knowledge else graph.interactions_only(), settings)
+        super().__init__(_pruned(graph, settings), settings)
         relations = len(self.graph.relations)
         self.attention = nn.ModuleList(
-            GATLayer(settings.width, settings.heads, relations) for _ in range(settings.layers)
+            GATLayer(settings.width, settings.heads, relations, settings.score) for _ in range(settings.layers)
         )
+        if settings.knowledge_weight > 0:
+            self.fact_weight = nn.Parameter(torch.ones(relations // 2, settings.width))
 
     @cached_property
     def row_scale(self) -> Tensor:
@@ -96,12 +121,86 @@ class GAT(EmbeddingModel):
         pairs = [(number, known[name]) for number, name in enumerate(self.graph.relations) if name in known]
         now, before = (torch.tensor(numbers) for numbers in zip(*pairs, strict=True))
         for mine, theirs in zip(self._attention(), other._attention(), strict=True):
-            mine.scale.copy_(theirs.scale)
+            for name in ("scale",) if mine.score == "dot" else ("vector",):
+                getattr(mine, name).copy_(getattr(theirs, name))
             for relations, earlier in (
                 (mine.relation_key, theirs.relation_key),
                 (mine.relation_bias, theirs.relation_bias),
             ):
                 relations.zero_()[now] = earlier[before].to(relations)
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator) -> None:
+        """As for any model; items that nobody has used start at 0, so that their vectors are what knowledge says."""
+        super().reset(generator)
+        self.table[self.graph.item_slice] *= (self.graph.seen.transpose[0].degree > 0)[:, None]
+
+    def loss(self, batch: Batch) -> Tensor:
+        nodes = self.batch_nodes(batch)
+        rows, place = (None, nodes) if nodes.is_cuda else nodes.unique(return_inverse=True)
+        first = sent = total = embedding(place, _at(rows, self.first))
+        for number, (received, lse) in enumerate(self._layers(batch.generator, rows), start=1):
+            if number < self.settings.layers:  # the last layer has the rows alone
+                received, lse = _at(rows, received), _at(rows, lse)
+            received, lse = embedding(place, received), embedding(place, lse)
+            total = total + received - self._own_messages(number, sent, lse, nodes, len(batch))
+            sent = received
+        value = self.batch_loss(batch, total / (self.settings.layers + 1), first)
+        if self.settings.knowledge_weight > 0:
+            value = value + self.settings.knowledge_weight * self.fact_loss(len(batch), batch.generator)
+        return value
+
+    def _own_messages(self, number: int, sent: Tensor, lse: Tensor, nodes: Tensor, size: int) -> Tensor:
+        """What the two ends of each of a batch's pairs get from each other in one layer, float32 [n, W].
+
+        Args:
+            number: of the layer.
+            sent: vectors of the layer below, float32 [n, W]; lse: of this layer's scores, float32 [n, H].
+            nodes: int64 [n], users, positives and negatives, which get nothing.
+            size: how many pairs there are.
+        """
+        user, item = slice(0, size), slice(size, 2 * size)
+        layer = self._attention()[number - 1]
+        messages = [
+            layer.pair_messages(
+                sent[to],
+                sent[by],
+                lse[to],
+                kind,
+                row_scale=self.row_scale[nodes[to]],
+                log_degree=self.log_degree[nodes[by]],
+            )
+            for to, by, kind in ((user, item, TO_USER), (item, user, TO_ITEM))
+        ]
+        return torch.cat([*messages, sent.new_zeros(len(sent) - 2 * size, sent.shape[1])])
+
+    def fact_loss(self, size: int, generator: torch.Generator) -> Tensor:
+        """How far facts are from scoring above made-up ones: the mean of −ln σ(s(h, r, t) − s(h, r, t′)).
+
+        s(h, r, t) = Σ (e_h ⊙ w_r ⊙ e_t) of layer-0 vectors: DistMult (Yang et al. 2015), where KGAT has TransR (Wang et
+        al. 2019, eq. 2); t′ is drawn evenly from items and entities. 0 for a graph without facts.
+
+        Args:
+            size: facts drawn.
+            generator: source of the draws.
+        """
+        csr, device = self.graph.adjacency, self.graph.device
+        if not len(self._facts):
+            return self.table.new_zeros(())
+        edge = self._facts[torch.randint(len(self._facts), (size,), generator=generator, device=device)]
+        tail, head = torch.searchsorted(csr.rowptr, edge, right=True) - 1, csr.col[edge].long()
+        other = torch.randint(self.graph.num_users, self.graph.num_nodes, (size,), generator=generator, device=device)
+        assert csr.edge_type is not None
+        weight = self.fact_weight[csr.edge_type[edge].long() // 2]
+        known, made_up = (embedding(node, self.table).float() for node in (tail, other))
+        return -logsigmoid((embedding(head, self.table).float() * weight * (known - made_up)).sum(dim=1)).mean()
+
+    @cached_property
+    def _facts(self) -> Tensor:
+        """Edges of the knowledge in their own direction, int64."""
+        kind = self.graph.adjacency.edge_type
+        assert kind is not None
+        return ((kind >= 2) & (kind % 2 == 0)).nonzero()[:, 0]
 
     def batch_loss(self, batch: Batch, final: Tensor, first: Tensor) -> Tensor:
         squares = torch.stack([parameter.square().sum() for parameter in self.attention.parameters()])
@@ -206,9 +305,15 @@ class GAT(EmbeddingModel):
         ]
 
 
-def dropped(values: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """``values`` with a share of them set to zero and the rest scaled up, as dropout does, from a given generator."""
-    if share == 0:
-        return values
-    kept = torch.rand(values.shape, generator=generator, device=values.device) >= share
-    return values * kept / (1 - share)
+def _pruned(graph: HeteroGraph, settings: GATSettings) -> HeteroGraph:
+    """What of a graph the settings want."""
+    if not settings.knowledge:
+        return graph.interactions_only()
+    if settings.hub_facts or settings.without_relations:
+        return graph.prune_knowledge(settings.hub_facts, settings.without_relations)
+    return graph
+
+
+def _at(rows: Tensor | None, values: Tensor) -> Tensor:
+    """Some rows of a tensor; itself where None are asked for."""
+    return values if rows is None else embedding(rows, values)

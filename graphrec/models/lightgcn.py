@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
+from graphrec.errors import UsageError
 from graphrec.graph import Block, HeteroGraph
-from graphrec.layers import layer_sum, propagate_mean, propagate_mean_to
+from graphrec.layers import drop_pairs, layer_sum, propagate_mean, propagate_mean_to, propagate_noisy
+from graphrec.losses import info_nce_loss
 from graphrec.models.base import check_setting
 from graphrec.models.embedding import TYPES, EmbeddingModel, EmbeddingSettings
+from graphrec.sampling import Batch
 from graphrec.sparse import CSR, scale_edges, spmm, symmetric_normalize
+
+CONTRASTS = ("none", "simgcl", "xsimgcl")
 
 
 @dataclass(frozen=True)
@@ -23,17 +30,49 @@ class LightGCNSettings(EmbeddingSettings):
     Args:
         precision: ``float32``, or ``bfloat16`` to store what lies between the layers in half the bytes while training;
             sums, parameters and final vectors are float32 either way.
+        edge_dropout: share of the pairs left out of each training step's graph, in [0, 1).
+        contrast: ``none``; ``simgcl`` or ``xsimgcl``, which add noise to the layers while training and a loss that
+            finds each node again in another view; both leave layer 0 out of the final vectors.
+        contrast_weight: λ ≥ 0 of that loss.
+        contrast_temperature: τ > 0 of that loss.
+        noise: ε ≥ 0, length of what is added to a node's vector in each layer.
+        contrast_layer: for xsimgcl, the layer that the final vectors are held against, from 1 to K.
     """
 
+    MIN_LAYERS: ClassVar[int] = 0
+
     precision: str = "float32"
+    edge_dropout: float = 0.0
+    contrast: str = "none"
+    contrast_weight: float = 0.05
+    contrast_temperature: float = 0.2
+    noise: float = 0.1
+    contrast_layer: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_setting("precision", self.precision, self.precision in TYPES, " or ".join(TYPES))
+        check_setting("edge_dropout", self.edge_dropout, 0 <= self.edge_dropout < 1, "in [0, 1)")
+        check_setting("contrast", self.contrast, self.contrast in CONTRASTS, f"one of {', '.join(CONTRASTS)}")
+        check_setting("contrast_weight", self.contrast_weight, self.contrast_weight >= 0, ">= 0")
+        check_setting("contrast_temperature", self.contrast_temperature, self.contrast_temperature > 0, "> 0")
+        check_setting("noise", self.noise, self.noise >= 0, ">= 0")
+        if self.contrast != "none":
+            check_setting("layers", self.layers, self.layers >= 1, f">= 1 with contrast {self.contrast}")
+            layer, last = self.contrast_layer, self.layers
+            check_setting("contrast_layer", layer, 1 <= layer <= last, f"from 1 to {last}, the number of layers")
+
+    @property
+    def whole_graph_only(self) -> str | None:
+        """The setting, if any, that cannot be served where neighbours are sampled."""
+        return "contrast" if self.contrast != "none" else "edge_dropout" if self.edge_dropout else None
 
 
 class LightGCN(EmbeddingModel):
     """The mean over layers 0..K of Ãᵏ E on the user–item graph; it uses no knowledge.
+
+    Without layers it is matrix factorisation. With a contrast (Yu et al. 2022, SimGCL; Yu et al. 2023, XSimGCL) the
+    mean is over layers 1..K.
 
     Args:
         graph: users, items and perhaps entities; only interactions are used.
@@ -56,11 +95,92 @@ class LightGCN(EmbeddingModel):
         """1/√d of each node, float32 [N]; of a node without edges 1."""
         return self.graph.adjacency.degree.clamp(min=1).double().rsqrt().float()
 
+    @property
+    def mean_from(self) -> int:
+        return 0 if self.settings.contrast == "none" else 1
+
+    @torch.no_grad()
+    def take_over(self, other: Self, now: Tensor, before: Tensor) -> None:
+        """Without layers, nodes that ``other`` does not know start at the mean of their neighbours."""
+        super().take_over(other, now, before)
+        if self.settings.layers == 0:
+            unknown = torch.ones(len(self.table), dtype=torch.bool, device=self.table.device)
+            unknown[now[(now < len(self.table)) & (before < len(other.table))]] = False
+            nodes = unknown.nonzero()[:, 0]
+            received = spmm(self.graph.adjacency, self.first, rows=nodes)
+            self.table[nodes] = (received / self.graph.adjacency.degree[nodes, None].clamp(min=1)).to(self.table.dtype)
+
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:
-        return propagate_mean(self.normalized, self.first, self.settings.layers, self._storage)
+        matrix, layers = self._matrix(generator), self.settings.layers
+        mean = propagate_mean(matrix, self.first, layers - self.mean_from, self._storage)
+        return spmm(matrix, mean) if self.mean_from else mean
 
     def propagate_to(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        return propagate_mean_to(self.normalized, self.first, self.settings.layers, rows, self._storage)
+        return self._over(self._matrix(generator), rows)
+
+    def _over(self, matrix: CSR, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """``propagate_to`` over the given Ã."""
+        first, layers = self.first, self.settings.layers
+        if self.mean_from == 0:
+            return propagate_mean_to(matrix, first, layers, rows, self._storage)
+        mean = propagate_mean(matrix, first, layers - 1, self._storage)
+        return spmm(matrix, mean, rows=rows), embedding(rows, first)
+
+    def _matrix(self, generator: torch.Generator | None) -> CSR:
+        """Ã; with a generator, under the edge dropout."""
+        share = self.settings.edge_dropout
+        if generator is None or share == 0:
+            return self.normalized
+        return drop_pairs(self.normalized, self.graph.seen.transpose[1], share, generator)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The ranking loss; with a contrast, plus λ times InfoNCE between two views of the batch's users and items.
+
+        SimGCL's views are two propagations under noise, beside one without for the ranking loss. XSimGCL has a single
+        one, under noise, for everything: its views are the final vectors and those of one layer.
+        """
+        settings = self.settings
+        if settings.contrast == "none":
+            return super().loss(batch)
+        rows, place = self.batch_nodes(batch).unique(return_inverse=True)
+        matrix = self._matrix(batch.generator)
+        if settings.contrast == "xsimgcl":
+            final, other = self._noisy(matrix, rows, batch.generator)
+            one, first = final, embedding(rows, self.first)
+        else:
+            final, first = self._over(matrix, rows)
+            one, other = (self._noisy(matrix, rows, batch.generator)[0] for _ in range(2))
+        ranking = self.batch_loss(batch, embedding(place, final), embedding(place, first))
+        return ranking + settings.contrast_weight * self._contrast(batch, rows, one, other)
+
+    def _noisy(self, matrix: CSR, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        settings = self.settings
+        return propagate_noisy(
+            matrix,
+            self.first,
+            rows,
+            settings.layers,
+            noise=settings.noise,
+            layer=settings.contrast_layer,
+            generator=generator,
+            storage=self._storage,
+        )
+
+    def _contrast(self, batch: Batch, rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        """InfoNCE over the batch's distinct users plus that over its distinct items; ``rows`` rise."""
+        total = one.new_zeros(())
+        for nodes in (batch.user, batch.positive + self.graph.num_users):
+            at = torch.searchsorted(rows, nodes.unique())
+            total = total + info_nce_loss(one[at], other[at], self.settings.contrast_temperature)
+        return total
+
+    def propagate_sample(
+        self, blocks: Sequence[Block], first: Tensor, num_seeds: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        refused = self.settings.whole_graph_only if self.training else None
+        if refused:
+            raise UsageError(f"{refused} of {self.name} is for the whole graph", "leave out --sampling neighbor")
+        return super().propagate_sample(blocks, first, num_seeds, generator)
 
     def receive(
         self, layer: int, block: Block, sender: Tensor, receiver: Tensor, generator: torch.Generator | None = None
@@ -77,12 +197,16 @@ class LightGCN(EmbeddingModel):
         return TYPES[self.settings.precision] if self.training else torch.float32
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
-        """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay."""
-        layers = self.settings.layers
-        sent = self.keep("sent", lambda: layer_sum(self.normalized, self.first, layers))
-        first = self.graph.num_users
-        item_degree = self.graph.adjacency.degree[first : first + self.graph.num_items]
-        return spmm(normalized_history(history, item_degree), sent[first : first + self.graph.num_items]) / (layers + 1)
+        """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay.
+
+        Without layers nothing is sent, and a new user is the mean of their items' vectors.
+        """
+        layers, items = self.settings.layers, self.graph.item_slice
+        if layers == 0:
+            return spmm(history, self.item_vectors()) / history.degree[:, None].clamp(min=1)
+        sent = self.keep("sent", lambda: layer_sum(self.normalized, self.first, layers))[items]
+        weighted = normalized_history(history, self.graph.adjacency.degree[items])
+        return spmm(weighted, sent) / (layers + 1 - self.mean_from)
 
     def edge_weights(self, edges: Tensor) -> Tensor:
         """1/√(d_i d_j), the same in every layer."""

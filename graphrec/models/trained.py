@@ -48,6 +48,11 @@ class TrainedModel(Model):
             now, before: the nodes that both graphs have, by their numbers here and there, int64 [n] each.
         """
 
+    @property
+    def paired(self) -> bool:
+        """Whether the loss takes a negative for each pair, where a batch shares no pool of them."""
+        return True
+
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """The optimiser's parameter groups."""
         return [{"params": list(self.parameters()), "lr": learning_rate}]

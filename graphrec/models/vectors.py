@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from graphrec.losses import bpr_loss, pool_bpr_loss, pool_softmax_loss, softmax_loss
 from graphrec.models.trained import TrainedModel
-from graphrec.sampling import Batch, used_in_batch
 from graphrec.sparse import CSR
 
 
@@ -31,26 +29,6 @@ class VectorModel(TrainedModel):
     @abstractmethod
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """Vectors of people the model has never met, float32 [B, W], from the frozen vectors of the items they used."""
-
-    def ranking_loss(self, batch: Batch, user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        """The loss that the settings ``loss`` and ``temperature`` name, from final vectors.
-
-        Args:
-            batch: of B pairs.
-            user, positive: of the pairs, float32 [B, W].
-            negative: of the batch's negatives; empty where there are none.
-        """
-        bpr, temperature, seen = self.settings.loss == "bpr", self.settings.temperature, self.graph.seen
-        if batch.pooled:
-            used = used_in_batch(seen, batch.user, batch.negative).to(user.device)
-            if bpr:
-                return pool_bpr_loss(user, positive, negative, used)
-            log_odds = None if batch.log_odds is None else batch.log_odds.to(user.device)
-            return pool_softmax_loss(user, positive, negative, used, temperature, log_odds)
-        if bpr:
-            return bpr_loss(user, positive, negative)
-        used = used_in_batch(seen, batch.user, batch.positive).to(user.device)
-        return softmax_loss(user, positive, used, temperature)
 
     @property
     def has_vectors(self) -> bool:
@@ -73,6 +51,10 @@ class VectorModel(TrainedModel):
         """Final vectors of the items, float32 [I, W]."""
         first = self.graph.num_users
         return self.keep("final", self.propagate)[first : first + self.graph.num_items]
+
+    def vectors(self) -> tuple[Tensor, Tensor] | None:
+        plain = type(self).score_block is VectorModel.score_block
+        return (self.user_vectors(), self.item_vectors()) if plain else None
 
     def score_block(self, users: Tensor) -> Tensor:
         return self.user_vectors()[users] @ self.item_vectors().T

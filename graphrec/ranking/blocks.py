@@ -58,7 +58,7 @@ def rank(
         num_items: I.
         seen: CSR [U, I] of pairs to leave out; its row is the user number.
         allowed: bool [I], the items to choose from; all if None.
-        block_size: users scored at once; by default as many as fill 24 MiB, but 64 to 4096.
+        block_size: users scored at once; by default as many as fill 24 MiB, but 64 to 4096, and a multiple of 64.
 
     Raises:
         TrainingError: a score is not a number.
@@ -70,7 +70,7 @@ def rank(
     """
     check_k(k)
     if block_size is None:
-        block_size = min(max(_BLOCK_BYTES // (4 * max(num_items, 1)), 64), 4096)
+        block_size = min(max(_BLOCK_BYTES // (4 * max(num_items, 1)) // 64, 1), 64) * 64
     blocks = [
         _rank_block(score_block(block), block, min(k, num_items), num_items, seen, allowed)
         for block in users.split(block_size)

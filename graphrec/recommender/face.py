@@ -64,7 +64,8 @@ class Recommender:
 
         Args:
             users: known user ids; None, with no history either, means every user.
-            history: item ids of one person the model has never met, instead of ``users``.
+            history: item ids of one person the model has never met, oldest first, instead of ``users``; most models do
+                not read the order.
             k: items a user, >= 1; fewer rows come where fewer items can be ranked.
             filter_seen: leave out what the user has in the training rows (or the history).
             items: rank only these.
@@ -266,8 +267,12 @@ class Recommender:
         return _table(ranking.items, ranking.scores, names, names_of, (column, "similar_id"))
 
     def _history(self, history: Sequence[str]) -> CSR:
-        index = np.unique(self.dataset.items.index(history, "item"))
-        return CSR.from_pairs(np.zeros_like(index), index, 1, self.dataset.num_items).to(self.model.graph.device)
+        """One person's items with the place of each in the order given, the last one of an item that comes twice."""
+        given = self.dataset.items.index(history, "item")
+        index, place = np.unique(given[::-1], return_index=True)
+        value = len(given) - 1 - place
+        one = CSR.from_pairs(np.zeros_like(index), index, 1, self.dataset.num_items, value=value)
+        return one.to(self.model.graph.device)
 
 
 def _table(

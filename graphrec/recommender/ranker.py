@@ -57,11 +57,11 @@ class Ranker:
         """The best items of a block of users, by the fastest way that the model has."""
         model, seen = self.run.model, self.train_rows if filter_seen else None
         numbers = torch.as_tensor(users, dtype=torch.int64, device=model.graph.device)
-        view = _vector_view(model)
-        if view is None or numbers.is_cuda:
+        vectors = None if numbers.is_cuda else _scoring_view(model).vectors()
+        if vectors is None:
             num_items = self.run.dataset.num_items
             return rank(model.score_block, numbers, k, num_items=num_items, seen=seen, allowed=allowed)
-        return rank_vectors(view.user_vectors(), view.item_vectors(), numbers, k, seen=seen, allowed=allowed)
+        return rank_vectors(*vectors, numbers, k, seen=seen, allowed=allowed)
 
     def digest(self) -> str:
         """A digest of all that decides a list: scores, train rows, ids."""
@@ -74,7 +74,8 @@ class Ranker:
             for name, tensor in self.run.model.state_dict().items():
                 if not name.startswith("views."):
                     _add(digest, tensor)
-        for tensor in (self.train_rows.rowptr, self.train_rows.col):
+        times = self.run.model.graph.times
+        for tensor in (self.train_rows.rowptr, self.train_rows.col, *([] if times is None else [times])):
             _add(digest, tensor)
         for ids in (dataset.users, dataset.items):
             for first in range(0, len(ids), _ROWS_AT_ONCE):
@@ -82,12 +83,10 @@ class Ranker:
         return digest.hexdigest()
 
 
-def _vector_view(model: Model) -> VectorModel | None:
-    """The view whose inner products are the model's scores, if there is one."""
-    if isinstance(model, Fused) and model.chosen is not None:
-        model = views_of(model)[model.chosen]
-    plain = isinstance(model, VectorModel) and type(model).score_block is VectorModel.score_block
-    return model if plain and isinstance(model, VectorModel) else None
+def _scoring_view(model: Model) -> Model:
+    """The view that a fusion uses alone, or the model itself."""
+    chosen = model.chosen if isinstance(model, Fused) else None
+    return model if chosen is None else views_of(model)[chosen]
 
 
 def _add(digest: hashlib._Hash, tensor: Tensor) -> None:

@@ -32,7 +32,8 @@ class Batch:
 
     Args:
         user, positive: int64 [B].
-        negative: int64 [B], for each pair one item its user has not used; or int64 [P], a pool that all pairs share.
+        negative: int64 [B], for each pair one item its user has not used; or int64 [P], a pool that all pairs share; or
+            int64 [0], where none were asked for.
         generator: the source of the step's further draws (dropout).
         pooled: whether it is a pool.
         log_odds: float32 [P], how many times as often as by a uniform draw each of the pool comes, in logarithms; None
@@ -62,6 +63,7 @@ class BatchSampler:
         seed: with the epoch and the step, determines every draw.
         pool: how many negatives all pairs of a batch share; 0 draws one for each pair.
         pool_by: ``uniform`` over the items, or ``popularity``: an item's share of the pairs.
+        paired: whether to draw one for each pair, where there is no pool.
         whole_users: shuffle the users and leave each one's pairs together, so that a batch holds all pairs of its
             users, but of those at its two ends perhaps some.
 
@@ -77,6 +79,7 @@ class BatchSampler:
         *,
         pool: int = 0,
         pool_by: str = "uniform",
+        paired: bool = True,
         whole_users: bool = False,
     ) -> None:
         self.seen = seen
@@ -84,6 +87,7 @@ class BatchSampler:
         self.seed = seed
         self.pool = pool
         self.pool_by = pool_by
+        self.paired = paired
         self.whole_users = whole_users
         self.negatives = NegativeSampler(seen)
         self._usable = self._usable_pairs()
@@ -125,7 +129,8 @@ class BatchSampler:
         user = torch.searchsorted(self.seen.rowptr, pair, right=True) - 1
         item = self.seen.col[pair].long()
         if not self.pool:
-            return Batch(user, item, self.negatives.sample(user, generator), generator)
+            negative = self.negatives.sample(user, generator) if self.paired else item[:0]
+            return Batch(user, item, negative, generator)
         negative, log_odds = self._pool(generator)
         return Batch(user, item, negative, generator, True, log_odds)
 

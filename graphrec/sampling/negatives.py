@@ -63,17 +63,22 @@ def used_in_batch(seen: CSR, user: Tensor, item: Tensor) -> Tensor:
     """
     if seen.device.type == "cuda":
         return _looked_up(seen, user, item)
-    distinct, column = item.unique(return_inverse=True)
+    distinct, column, times = item.unique(return_inverse=True, return_counts=True)
     slot = torch.full((seen.num_cols,), -1, dtype=torch.int64, device=item.device)
     slot[distinct] = torch.arange(len(distinct), device=item.device)
-    count = seen.degree[user]
-    batch_row = torch.arange(len(user), device=user.device).repeat_interleave(count)
-    first = seen.rowptr[user] - (count.cumsum(0) - count)
-    edge = first[batch_row] + torch.arange(len(batch_row), device=user.device)
+    row, edge = _spread(seen.rowptr[user], seen.degree[user])
     found = slot[seen.col[edge].long()]
-    used = torch.zeros(len(user), len(distinct), dtype=torch.bool, device=user.device)
-    used[batch_row[found >= 0], found[found >= 0]] = True
-    return used[:, column]
+    row, found = row[found >= 0], found[found >= 0]
+    pair, place = _spread((times.cumsum(0) - times)[found], times[found])  # an item may come several times
+    used = torch.zeros(len(user), len(item), dtype=torch.bool, device=user.device)
+    used[row[pair], column.argsort()[place]] = True
+    return used
+
+
+def _spread(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Whose it is, and which: the numbers from each ``first`` on, ``count`` of them, one after another."""
+    start = torch.arange(len(count), device=count.device).repeat_interleave(count)
+    return start, (first - (count.cumsum(0) - count))[start] + torch.arange(len(start), device=count.device)
 
 
 def _looked_up(seen: CSR, user: Tensor, item: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from graphrec.sparse.ops import (
     spmm,
 )
 from graphrec.sparse.scaling import scale_edges, symmetric_normalize
+from graphrec.sparse.spectrum import chebyshev_coefficients, chebyshev_product, right_singular_vectors
 
 __all__ = [
     "CSR",
@@ -25,4 +26,7 @@ __all__ = [
     "segment_sum",
     "set_backend",
     "available_backends",
+    "chebyshev_coefficients",
+    "chebyshev_product",
+    "right_singular_vectors",
 ]

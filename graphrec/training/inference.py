@@ -37,17 +37,17 @@ def infer_vectors(model: EmbeddingModel, folder: Path | None = None, *, block_ed
     that it does not count as the process's memory.
 
     Args:
-        model: ready to score; one without a ``receive`` of its own is propagated as a whole.
+        model: ready to score; one without layers or a ``receive`` of its own is propagated as a whole.
         folder: where there is room for K layers; None keeps them in memory.
         block_edges: edges of a block, ≥ 1.
 
     Returns:
-        float32 [N, W], the mean over layers 0..K; memory-mapped where there is a folder.
+        float32 [N, W], the mean over the layers; memory-mapped where there is a folder.
 
     Raises:
         OutputError: the folder has no room.
     """
-    if type(model).receive is EmbeddingModel.receive:
+    if model.settings.layers == 0 or type(model).receive is EmbeddingModel.receive:
         return model.propagate()
     shape = (model.graph.num_nodes, model.settings.width)
     if folder is None:
@@ -124,8 +124,9 @@ def _propagate(model: EmbeddingModel, block_edges: int, make: Callable[[str], _R
             received = model.receive(layer, block, previous, own)
             if received_rows is not None:
                 received_rows.write(first, received)
-            summed = (own if layer == 1 else total.read(first, last).to(own.device)) + received
-            total.write(first, summed if layer < layers else summed / (layers + 1))
+            before = own * (1 - model.mean_from) if layer == 1 else total.read(first, last).to(own.device)
+            summed = before + received
+            total.write(first, summed if layer < layers else summed / (layers + 1 - model.mean_from))
         if received_rows is not None:
             previous = received_rows.whole().to(csr.device)
     return total.whole().to(csr.device)

@@ -56,6 +56,7 @@ class FusionReport:
         scale: γ of each view in the fusion as it is used, or would be but for the chosen view.
         constant_scale: γ of each view with w = 0.
         attention: w of each view, by context, as for ``scale``.
+        fitted: ``scale`` and ``attention`` of the fusion by attention, whatever is used; empty where it was not fitted.
     """
 
     views: tuple[str, ...]
@@ -68,6 +69,7 @@ class FusionReport:
     scale: dict[str, float]
     constant_scale: dict[str, float]
     attention: dict[str, dict[str, float]]
+    fitted: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers."""
@@ -116,7 +118,7 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     fused.chosen = None if best in contenders else best
     reason = f"{_WINNERS.get(best, f'the view {best} alone')} has the best {JUDGED_BY} over the judges"
     counts = (len(pairs.user_degree), len(pairs.owner), len(judges))
-    return _report(fused, reason, constant[1], counts, judged)
+    return _report(fused, reason, constant[1], counts, judged, _named(fused, *fitted))
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +235,7 @@ def _judge(fused: Fused, test: CSR, contenders: dict[str, Weights]) -> dict[str,
 def _plain_mean_stays(fused: Fused, why: str) -> FusionReport:
     fused.set_weights(*_plain_mean(fused))
     fused.chosen = None
-    return _report(fused, f"the plain mean stays: {why}", fused.log_scale, (0, 0, 0), {})
+    return _report(fused, f"the plain mean stays: {why}", fused.log_scale, (0, 0, 0), {}, {})
 
 
 def _plain_mean(fused: Fused) -> Weights:
@@ -247,20 +249,29 @@ def keep_rows(csr: CSR, rows: Tensor) -> CSR:
     return csr.without_edges(~kept[csr.row_index()])
 
 
-def _report(
-    fused: Fused, reason: str, constant: Tensor, counts: tuple[int, int, int], judged: dict[str, dict[str, float]]
-) -> FusionReport:
+def _named(fused: Fused, attention: Tensor, log_scale: Tensor) -> dict[str, Any]:
+    """γ of each view, and w of each view by context."""
     views = fused.settings.views
+    rows = [dict(zip(CONTEXTS, row, strict=True)) for row in attention.tolist()]
+    scale = dict(zip(views, log_scale.exp().tolist(), strict=True))
+    return {"scale": scale, "attention": dict(zip(views, rows, strict=True))}
+
+
+def _report(
+    fused: Fused,
+    reason: str,
+    constant: Tensor,
+    counts: tuple[int, int, int],
+    judged: dict[str, dict[str, float]],
+    fitted: dict[str, Any],
+) -> FusionReport:
     return FusionReport(
-        views,
+        fused.settings.views,
         fused.chosen,
         reason,
         *counts,
         judged,
-        scale=dict(zip(views, fused.log_scale.exp().tolist(), strict=True)),
-        constant_scale=dict(zip(views, constant.exp().tolist(), strict=True)),
-        attention={
-            name: dict(zip(CONTEXTS, row, strict=True))
-            for name, row in zip(views, fused.attention.tolist(), strict=True)
-        },
+        constant_scale=_named(fused, fused.attention, constant)["scale"],
+        fitted=fitted,
+        **_named(fused, fused.attention, fused.log_scale),
     )

@@ -20,13 +20,13 @@ FANOUT = 10  # edges of a node in each hop, unless asked otherwise
 
 
 def make_batches(model: TrainedModel, config: TrainingConfig, seed: int) -> BatchSampler:
-    """The pairs and negatives to train a model on.
+    """The pairs and negatives to train a model on; none of the latter are drawn where its loss takes none.
 
     Where neighbours are sampled, a negative for each pair would have a neighbourhood of its own each; so bpr shares a
     pool there.
     """
     pool, sampled = config.pool, config.sampling == "neighbor" and isinstance(model, EmbeddingModel)
-    if not pool and sampled and model.settings.loss == "bpr":
+    if not pool and sampled and model.paired:
         pool = -(-config.batch_size // 4)
     return BatchSampler(
         model.graph.seen,
@@ -34,6 +34,7 @@ def make_batches(model: TrainedModel, config: TrainingConfig, seed: int) -> Batc
         seed,
         pool=pool,
         pool_by=config.pool_by,
+        paired=model.paired,
         whole_users=model.whole_users,
     )
 
@@ -76,9 +77,12 @@ def sampler_for(model: EmbeddingModel, fanout: Fanout) -> NeighborSampler:
             empty one is 10 in each layer.
 
     Raises:
-        UsageError: it names no kind of edge of the graph, or has not a hop for each layer.
+        UsageError: it names no kind of edge of the graph, or has not a hop for each layer; or the model has no layers.
     """
     layers = model.settings.layers
+    if layers == 0:
+        hint = "leave out the sampling, or ask for --layers 1"
+        raise UsageError(f"{model.name} with 0 layers has no neighbours to sample", hint)
     if isinstance(fanout, Mapping) and model.graph.num_relations == 2:
         if INTERACTS not in fanout:
             raise UsageError(f"{model.name} needs a fan-out for {INTERACTS}", f"add --fanout {INTERACTS}=10,10, say")

@@ -218,9 +218,22 @@ def test_a_folder_of_lists_without_extras(tmp_path: Path) -> None:
     assert data.source["split"] == "random"
 
 
+def test_a_folder_of_lists_with_the_order_of_use(tmp_path: Path) -> None:
+    write(tmp_path, train="0 1 2\n3 2 1\n4 0\n", test="0 0\n", sequence="3 1 2 1\n0 2 0 1\n")
+    data = read_dataset(tmp_path)
+    assert data.source["split"] == "given"
+    assert data.interactions.timestamp is not None
+    place = dict(
+        zip(zip(data.interactions.user, data.interactions.item, strict=True), data.interactions.timestamp, strict=True)
+    )
+    assert place == {(0, 0): 1, (0, 1): 2, (0, 2): 0, (1, 1): 2, (1, 2): 1, (2, 0): -1}  # 1 came twice: the last
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
+        ({"train": "0 1\n", "sequence": "0 1 2\n"}, "item 2 of user 0 is neither in train.txt nor in test.txt"),
+        ({"train": "0 1\n", "sequence": "0 1\n0 1\n"}, "sequence.txt: a user has two lines"),
         ({"train": "0 1\n1 2 x7\n"}, r"train\.txt, line 2: 'x7' is not a whole number"),
         ({"train": "0 1\n1 -2\n"}, r"train\.txt, line 2: '-2' is not a whole number"),
         ({"train": "0 1 1234567890123456789\n"}, r"line 1: '1234567890123456789' is not"),

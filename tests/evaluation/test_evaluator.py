@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphrec.data import Part, read_dataset
 from graphrec.errors import DataError, UsageError
-from graphrec.evaluation import Evaluation, evaluate
+from graphrec.evaluation import Evaluation, evaluate, keep_rare
 from graphrec.graph import build_graph
 from graphrec.sparse import CSR
 
@@ -163,3 +163,24 @@ def test_most_popular_on_gowalla() -> None:
     assert found.metrics["recall@20"] == pytest.approx(0.0416, abs=5e-5)
     assert found.metrics["ndcg@20"] == pytest.approx(0.0317, abs=5e-5)
     assert (found.num_users, found.num_left_out) == (29_858, 0)
+
+
+def test_rare_items_by_hand() -> None:
+    # item 0 has two training rows, item 1 one, item 2 none
+    train = csr([(0, 0), (1, 0), (2, 1)], 3, 3)
+    test = csr([(0, 1), (0, 2), (1, 1), (2, 0)], 3, 3)
+    assert keep_rare(test, train, below=1).degree.tolist() == [1, 0, 0]
+    assert keep_rare(test, train, below=2).degree.tolist() == [2, 1, 0]
+    assert keep_rare(test, train, below=3).col.tolist() == [1, 2, 1, 0]
+
+
+def test_rare_items_are_ranked_among_all_items() -> None:
+    train, test = csr([(0, 0), (1, 0)], 2, 3), csr([(0, 2), (1, 1)], 2, 3)
+    scores = torch.tensor([[0.0, 3.0, 2.0], [0.0, 2.0, 3.0]])
+    rare = evaluate(lambda users: scores[users], train=train, test=keep_rare(test, train, below=1), ks=[1])
+    assert rare.metrics["recall@1"] == 0 and rare.num_users == 2
+
+
+def test_rare_items_of_another_catalogue_are_refused() -> None:
+    with pytest.raises(UsageError, match="one shape"):
+        keep_rare(csr([], 2, 3), csr([], 2, 4), below=1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from graphrec.errors import UsageError
-from graphrec.evaluation import compare, paired_test
+from graphrec.evaluation import compare, holm, paired_test
 
 
 def test_by_hand() -> None:
@@ -83,3 +83,42 @@ def test_compare_pairs_by_user() -> None:
         compare(a, b, "recall@5")
     with pytest.raises(UsageError, match="two rows"):
         compare(a.head(0), b, "ndcg@20")
+
+
+def test_holm_by_hand() -> None:
+    # in rising order 0.001, 0.01, 0.02, 0.4 with factors 4, 3, 2, 1: 0.004, 0.03, 0.04, 0.4
+    assert holm([0.02, 0.4, 0.001, 0.01]).tolist() == pytest.approx([0.04, 0.4, 0.004, 0.03])
+
+
+def test_holm_never_falls_and_never_leaves_one() -> None:
+    # 3 × 0.4 is cut off at 1; 2 × 0.5 = 1; and 1 × 0.6 must not fall below the ones before it
+    assert holm([0.4, 0.5, 0.6]).tolist() == [1.0, 1.0, 1.0]
+    # 2 × 0.04 = 0.08, and 1 × 0.05 is lifted to it
+    assert holm([0.05, 0.04]).tolist() == pytest.approx([0.08, 0.08])
+
+
+def test_holm_of_one_test_and_of_none() -> None:
+    assert holm([0.03]).tolist() == [0.03]
+    assert holm([]).tolist() == []
+
+
+def test_holm_of_ties() -> None:
+    assert holm([0.01, 0.01, 0.01]).tolist() == pytest.approx([0.03] * 3)
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_holm_as_its_procedure_decides(p_values: list[float]) -> None:
+    """Rejecting where the corrected value is at most 5 % is what stepping down through the sorted tests does."""
+    rejected = set()
+    for step, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if min(1, p_values[place] * (len(p_values) - step)) > 0.05:
+            break
+        rejected.add(place)
+    assert set(np.flatnonzero(holm(p_values) <= 0.05)) == rejected
+
+
+@pytest.mark.parametrize("p_values", [[0.1, 1.2], [-0.1], [float("nan")], [[0.1]]])
+def test_holm_wants_p_values(p_values: list[float]) -> None:
+    with pytest.raises(UsageError, match="in \\[0, 1\\]"):
+        holm(p_values)

@@ -11,7 +11,7 @@ import torch
 from graphrec.data import Dataset, Interactions, Knowledge, Part
 from graphrec.data.ids import IdMap
 from graphrec.errors import DataError
-from graphrec.graph import build_graph, graph_report, rows_csr, to_networkx
+from graphrec.graph import build_graph, graph_report, rows_csr, rows_times, to_networkx
 from graphrec.graph.hetero import assemble
 
 HELD_OUT = [part for part in Part if part is not Part.FIT]
@@ -181,3 +181,29 @@ def test_rows_out_of_order_or_range_are_refused(rows: list[tuple[int, int]]) -> 
     for make in (build_graph, lambda data: rows_csr(data, (Part.FIT,))):
         with pytest.raises(DataError, match=f"row {len(rows) - 1} of the interactions .* out of range or out of order"):
             make(damaged)
+
+
+def timed() -> Dataset:
+    """Rows in order: user 0 with items 0 1, user 1 with items 0 1 1 2."""
+    data = small()
+    return replace(data, interactions=replace(data.interactions, timestamp=np.array([7, -1, 3, 9, 8, 2])))
+
+
+def test_times_stand_beside_the_pairs_they_belong_to() -> None:
+    assert build_graph(small()).times is None
+    graph = build_graph(timed())
+    assert graph.times is not None and graph.times.tolist() == [7, 9]
+    everything = build_graph(timed(), tuple(Part)).times
+    assert everything is not None and everything.tolist() == [7, -1, 3, 9, 2]  # given twice, at 9 and 8: the later
+    assert rows_times(timed(), (Part.SELECT,)).tolist() == [-1]
+
+
+def test_times_stay_with_their_pairs() -> None:
+    graph = build_graph(timed(), tuple(Part))
+    assert graph.interactions_only().times is graph.times
+    cut = graph.without_edges(torch.tensor([1, 3]), torch.tensor([3 + 1, 7]))  # user 1 and item 1; item 0 and entity 0
+    assert cut.times is not None and cut.times.tolist() == [7, -1, 3, 2]
+    assert cut.seen.num_edges == len(cut.times)
+    assert graph.digest() != replace(graph, times=graph.times + 1).digest()
+    with pytest.raises(DataError, match=r"times must be int64 \[5\], got torch.int64 \[4\]"):
+        replace(graph, times=graph.times[1:])

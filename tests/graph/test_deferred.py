@@ -28,13 +28,16 @@ def test_it_is_the_graph_that_would_have_been_built() -> None:
     assert isinstance(deferred, DeferredGraph)
     assert (deferred.num_nodes, deferred.relations, deferred.device) == (built.num_nodes, built.relations, built.device)
     assert same(deferred.seen, built.seen) and not deferred.is_made
+    assert built.times is not None and torch.equal(deferred.times, built.times) and not deferred.is_made
     only, built_only = deferred.interactions_only(), built.interactions_only()
     assert (only.num_nodes, only.relations) == (built_only.num_nodes, built_only.relations)
     assert only.interactions_only() is only and same(only.seen, built.seen) and not deferred.is_made
+    assert torch.equal(only.times, built.times) and not deferred.is_made
     assert same(only.adjacency, built_only.adjacency) and deferred.is_made
     assert same(deferred.adjacency, built.adjacency)
     assert deferred.dropped_self_loops == built.dropped_self_loops
     cut = deferred.without_edges(torch.tensor([0]), torch.tensor([60]))
+    assert torch.equal(DeferredGraph((60, 40, built.num_entities), built.relations, lambda: built).times, built.times)
     assert same(cut.adjacency, built.without_edges(torch.tensor([0]), torch.tensor([60])).adjacency)
 
 

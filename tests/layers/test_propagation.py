@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 from torch_geometric.nn import LGConv
 
 from graphrec.errors import UsageError
-from graphrec.layers import GATLayer, layer_sum, propagate_mean, propagate_mean_to
+from graphrec.graph import build_graph
+from graphrec.layers import GATLayer, drop_pairs, layer_sum, propagate_mean, propagate_mean_to, propagate_noisy
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR, segment_sum, spmm, symmetric_normalize
-from tests.worlds import hand_graph
+from tests.worlds import hand_graph, small_world
 
 
 def test_propagation_by_hand() -> None:
@@ -85,6 +87,58 @@ def test_rows_that_repeat_or_do_not_exist_are_refused() -> None:
         propagate_mean_to(normalized, vectors, 1, torch.tensor([1, 0, 1]))
     with pytest.raises(UsageError, match=r"rows must lie in \[0, 6\), got -1\.\.2"):
         propagate_mean_to(normalized, vectors, 1, torch.tensor([2, -1]))
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_noise_is_added_in_each_layer(layers: int) -> None:
+    """Against plain products, with the same draws; the gradient is that of the layers without noise."""
+    normalized = symmetric_normalize(hand_graph().adjacency)
+    vectors = torch.randn(normalized.num_rows, 5, generator=generator_for(0)).requires_grad_()
+    rows, signs = torch.tensor([4, 0, 5]), torch.randn(2, 3, 5, generator=generator_for(1))
+    draws, plain, each, clean = generator_for(2), vectors, [], [vectors]
+    for layer in range(1, layers + 1):
+        chosen = rows if layer == layers else torch.arange(6)
+        plain = spmm(normalized, plain, backend="reference")[chosen]
+        plain = plain + 0.1 * plain.sign() * normalize(torch.rand(plain.shape, generator=draws), dim=1)
+        each.append(plain if layer == layers else plain[rows])
+        clean.append(spmm(normalized, clean[-1], backend="reference"))
+    mean, first = propagate_noisy(normalized, vectors, rows, layers, noise=0.1, layer=1, generator=generator_for(2))
+    assert torch.allclose(mean, torch.stack(each).mean(0), atol=1e-6) and torch.allclose(first, each[0], atol=1e-6)
+    ours = torch.autograd.grad([mean, first], vectors, [*signs])[0]
+    without = [torch.stack(clean[1:]).mean(0)[rows], clean[1][rows]]
+    assert torch.allclose(ours, torch.autograd.grad(without, vectors, [*signs])[0], atol=1e-6)
+
+
+def test_noise_has_its_length_and_the_signs_of_what_it_is_added_to() -> None:
+    normalized = symmetric_normalize(hand_graph(knowledge=False).adjacency)
+    vectors, rows = torch.randn(6, 8, generator=generator_for(0)), torch.arange(4)  # items 0 and 1 have edges
+    clean = spmm(normalized, vectors)[rows]
+    added = propagate_noisy(normalized, vectors, rows, 1, noise=0.3, layer=1, generator=generator_for(1))[0] - clean
+    assert torch.allclose(added.norm(dim=1), torch.full((4,), 0.3), atol=1e-5)
+    assert torch.equal(added.sign(), clean.sign())
+
+
+def test_dropped_pairs_go_in_both_directions_and_the_rest_is_scaled_up() -> None:
+    graph = hand_graph(knowledge=False)
+    normalized = symmetric_normalize(graph.adjacency)
+    whole, kept = spmm(normalized, torch.eye(6)), []
+    for seed in range(400):
+        dropped = drop_pairs(normalized, graph.seen.transpose[1], 0.25, generator_for(seed))
+        dense = spmm(dropped, torch.eye(6))
+        assert torch.equal(dense, dense.T) and dropped.symmetric
+        assert all(value == 0 or value == pytest.approx(4 / 3) for value in (dense / whole)[whole > 0].tolist())
+        kept.append((dense > 0)[whole > 0])
+    assert torch.stack(kept).float().mean(0).sub(0.75).abs().max() < 0.08
+    again = drop_pairs(normalized, graph.seen.transpose[1], 0.25, generator_for(399))
+    assert torch.equal(again.value, dropped.value)
+
+
+def test_dropped_pairs_of_a_larger_graph_are_symmetric() -> None:
+    graph = build_graph(small_world()).interactions_only()
+    normalized = symmetric_normalize(graph.adjacency)
+    dropped = drop_pairs(normalized, graph.seen.transpose[1], 0.5, generator_for(0))
+    dense = spmm(dropped, torch.eye(graph.num_nodes))
+    assert torch.equal(dense, dense.T) and 0 < (dense > 0).sum() < normalized.num_edges
 
 
 def attention_inputs(width: int = 8) -> dict[str, torch.Tensor]:

@@ -104,6 +104,8 @@ def test_a_newcomer_is_the_mean_of_the_items_used() -> None:
     folded = model.fold_in(pairs([(0, 0), (0, 1)], 2, 3))
     torch.testing.assert_close(folded, torch.stack([(items[0] + items[1]) / 2 @ items.T, torch.zeros(3)]))
     torch.testing.assert_close(model.score_block(torch.tensor([0])), folded[:1])
+    in_order = pairs([(0, 0), (0, 1)], 2, 3).with_value(torch.tensor([0.0, 1.0]))
+    torch.testing.assert_close(model.fold_in(in_order), folded)
 
 
 @pytest.mark.parametrize("loss", ["bpr", "softmax"])

@@ -38,6 +38,73 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
         assert bool(model.table.grad[3].abs().sum() > 0) is reached
 
 
+def vectors_in_the_loss(model: GAT, batch: Batch) -> torch.Tensor:
+    """The final vectors that a step's loss is made of, [n, W]."""
+    caught = []
+    model.batch_loss = lambda batch, final, first: caught.append(final) or final.sum()  # type: ignore[method-assign]
+    model.loss(batch)
+    return caught[0]
+
+
+def test_a_step_does_not_see_the_edge_that_it_is_to_predict() -> None:
+    """One layer: what user 0 and item 0 send each other is taken out of both; the negative, item 2, is as it is."""
+    one_head = fitted(layers=1, heads=1)
+    csr = one_head.graph.adjacency
+    e, final = one_head.table.detach(), one_head.propagate().detach()
+    weights = one_head.edge_weights(torch.arange(csr.num_edges))[0].detach()
+    weight = dict(zip(zip(csr.row_index().tolist(), csr.col.tolist(), strict=True), weights.tolist(), strict=True))
+    batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([2]), generator_for(1))
+    user, item, negative = vectors_in_the_loss(one_head, batch).detach()
+    assert torch.allclose(user, final[0] - weight[0, 2] * e[2] / 2, atol=1e-6)
+    assert torch.allclose(item, final[2] - weight[2, 0] * e[0] / 2, atol=1e-6)
+    assert torch.allclose(negative, final[4], atol=1e-6)
+
+
+@pytest.mark.parametrize("score", ["dot", "additive", "v2"])
+def test_every_score_starts_as_lightgcn_and_learns(score: str) -> None:
+    gat = fitted(learned=False, knowledge=False, score=score)
+    lightgcn = LightGCN(hand_graph(), LightGCNSettings(width=4, layers=2))
+    lightgcn.load_state_dict({"table": gat.table})
+    users = torch.tensor([0, 1])
+    assert torch.allclose(gat.score_block(users), lightgcn.eval().score_block(users), atol=1e-6)
+    gat.train()
+    gat.loss(Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([2]), generator_for(1))).backward()
+    learned = gat.attention[1].scale if score == "dot" else gat.attention[1].vector
+    assert learned.grad is not None and learned.grad.abs().sum() > 0
+
+
+def test_the_fact_loss_by_hand() -> None:
+    """Both facts have tail 5; with w = 1 the loss of (h, genre, 5) against t' is −ln σ(⟨e_h, e_5 − e_t'⟩)."""
+    model = fitted(learned=False, knowledge_weight=1.0)
+    e = model.table.detach()
+    possible = {
+        (head, other): -torch.nn.functional.logsigmoid(e[head] @ (e[5] - e[other])).item()
+        for head in (3, 4)
+        for other in (2, 3, 4, 5)
+    }
+    drawn = [model.fact_loss(1, generator_for(7, number)).item() for number in range(40)]
+    nearest = [min(abs(loss - value) for value in possible.values()) for loss in drawn]
+    assert max(nearest) < 1e-6
+    assert len({round(loss, 5) for loss in drawn}) == len({round(value, 5) for value in possible.values()}) == 4
+
+
+def test_without_facts_the_fact_loss_is_nothing() -> None:
+    model = GAT(hand_graph(knowledge=False), GATSettings(width=4, layers=1, heads=2, knowledge_weight=1.0))
+    assert model.fact_loss(3, generator_for(1)) == 0
+
+
+def test_items_that_nobody_used_are_what_knowledge_says() -> None:
+    model = fitted(layers=1, learned=False)
+    assert model.table[4].abs().sum() == 0
+    assert torch.allclose(model.propagate()[4], model.table[5] / 2**0.5 / 2, atol=1e-6)
+
+
+def test_pruned_knowledge_sends_nothing() -> None:
+    for settings in ({"hub_facts": 1}, {"without_relations": ("genre",)}):
+        model = fitted(**settings)
+        assert torch.allclose(model.propagate()[4], torch.zeros(4))
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_some_rows_alone_are_the_same(layers: int) -> None:
     model, rows = fitted(layers=layers), torch.tensor([4, 0, 3])
@@ -95,8 +162,10 @@ def test_a_step_reaches_every_parameter() -> None:
         ("heads", 3, "heads must be a divisor of width 64, got 3"),
         ("layers", 0, "layers must be >= 1, got 0"),
         ("attention_dropout", 1.0, r"attention_dropout must be in \[0, 1\), got 1.0"),
-        ("loss", "hinge", "loss must be softmax or bpr, got hinge"),
+        ("loss", "hinge", "loss must be one of bpr, softmax, bsl, alignment_uniformity, got hinge"),
         ("temperature", 0.0, "temperature must be > 0, got 0.0"),
+        ("negative_weight", 0.0, "negative_weight must be > 0, got 0.0"),
+        ("uniformity", -1.0, "uniformity must be >= 0, got -1.0"),
     ],
 )
 def test_settings_say_what_is_wrong(field: str, value: object, rule: str) -> None:

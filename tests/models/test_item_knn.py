@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph
-from graphrec.graph.hetero import assemble
-from graphrec.models import ItemKNN, item_knn
+from graphrec.models import ItemKNN, item_item
 from graphrec.models.item_knn import ItemKNNSettings
+from tests.models.items import ROWS, graph_of, matrix_of, random_graph
 from tests.worlds import pairs
 
 COSINE = ItemKNNSettings(shrink=0.0, damping=0.0, balance=0.5)
-# user 0: items 0 1, user 1: items 0 1 2, user 2: items 1 3, user 3: nothing; item 4 unused
-ROWS = [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 1), (2, 3)]
-
-
-def graph_of(rows: Sequence[tuple[int, int]], num_users: int = 4, num_items: int = 5) -> HeteroGraph:
-    user, item = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-    return assemble((num_users, num_items, 0), ["interacts"], user, item + num_users, np.zeros(len(user), np.int64))
 
 
 def fitted(settings: ItemKNNSettings = COSINE, graph: HeteroGraph | None = None) -> ItemKNN:
@@ -33,15 +27,9 @@ def fitted(settings: ItemKNNSettings = COSINE, graph: HeteroGraph | None = None)
     return model
 
 
-def random_graph(seed: int, num_users: int = 30, num_items: int = 20) -> HeteroGraph:
-    used = np.random.default_rng(seed).random((num_users, num_items)) < 0.2
-    return graph_of(np.argwhere(used).tolist(), num_users, num_items)
-
-
 def dense_similarity(graph: HeteroGraph, settings: ItemKNNSettings) -> np.ndarray:
     """The docstring's s(i, j) with all neighbours, i first."""
-    used = np.zeros((graph.num_users, graph.num_items))
-    used[graph.seen.row_index().numpy(), graph.seen.col.numpy()] = 1
+    used = matrix_of(graph)
     weight = np.maximum(used.sum(axis=1), 1) ** -settings.damping
     shared = used.T @ (weight[:, None] * used)
     norm = np.diag(shared)
@@ -74,10 +62,8 @@ def test_shrinkage_damping_and_balance_by_hand() -> None:
 def test_equals_the_dense_formula(settings: ItemKNNSettings) -> None:
     graph = random_graph(0)
     similarity = dense_similarity(graph, settings)
-    used = np.zeros((graph.num_users, graph.num_items))
-    used[graph.seen.row_index().numpy(), graph.seen.col.numpy()] = 1
     scores = fitted(settings, graph).score_block(torch.arange(graph.num_users))
-    assert np.allclose(scores.numpy(), used @ similarity.T, atol=1e-5)
+    assert np.allclose(scores.numpy(), matrix_of(graph) @ similarity.T, atol=1e-5)
 
 
 def test_keeps_the_nearest_with_ties_to_the_lower_item() -> None:
@@ -93,7 +79,7 @@ def test_keeps_the_nearest_with_ties_to_the_lower_item() -> None:
 def test_blocks_change_nothing(neighbours: int, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ItemKNNSettings(neighbours=neighbours)
     whole = fitted(settings, random_graph(1))
-    monkeypatch.setattr(item_knn, "_BLOCK_PAIRS", 5)
+    monkeypatch.setattr(item_item, "_BLOCK_PAIRS", 5)
     parts = fitted(settings, random_graph(1))
     assert torch.equal(whole.rowptr, parts.rowptr)
     assert torch.equal(whole.col, parts.col)
@@ -141,7 +127,28 @@ def test_a_graph_without_interactions() -> None:
     assert torch.equal(model.score_block(torch.tensor([0, 1])), torch.zeros(2, 5))
 
 
-@pytest.mark.parametrize(("field", "value"), [("neighbours", 0), ("shrink", -1.0), ("damping", -0.1), ("balance", 1.5)])
-def test_settings_are_checked(field: str, value: float) -> None:
+def test_tfidf_by_hand() -> None:
+    """Of 5 items users 0 and 2 used 2, user 1 used 3: a user of d items weighs ln²(5 / (1 + d))."""
+    model = fitted(replace(COSINE, weighting="tfidf"))
+    two, three = math.log(5 / 3) ** 2, math.log(5 / 4) ** 2
+    expected = (two + three) / math.sqrt((two + three) * (two + three + two))
+    assert model.contributions(torch.tensor([1]), 0).item() == pytest.approx(expected)
+
+
+def test_bm25_by_hand() -> None:
+    """Besides, item i counts b_i times: 7 rows of 5 items, 2 of them of item 0 and 3 of item 1."""
+    model = fitted(ItemKNNSettings(shrink=1.0, damping=0.0, balance=0.5, weighting="bm25"))
+    two, three, none = math.log(5 / 3) ** 2, math.log(5 / 4) ** 2, math.log(5) ** 2
+    b_0, b_1 = (2.2 / (1.2 * (0.25 + 0.75 * count / (7 / 5)) + 1) for count in (2, 3))
+    root = math.sqrt(b_0**2 * (two + three) * b_1**2 * (two + three + two))
+    expected = b_0 * b_1 * (two + three) / (root + (two + three + two + none) / 4)
+    assert model.contributions(torch.tensor([1]), 0).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("neighbours", 0), ("shrink", -1.0), ("damping", -0.1), ("balance", 1.5), ("weighting", "okapi")],
+)
+def test_settings_are_checked(field: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"{field} must be .*, got {value}"):
         ItemKNNSettings(**{field: value})

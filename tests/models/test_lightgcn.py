@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphrec.losses import bpr_loss, l2_penalty
+from graphrec.config import TrainingConfig
+from graphrec.errors import UsageError
+from graphrec.explain import explain_pair
+from graphrec.layers import propagate_noisy
+from graphrec.losses import bpr_loss, info_nce_loss, l2_penalty
 from graphrec.models import LightGCN, LightGCNSettings
-from graphrec.sampling import Batch, generator_for
+from graphrec.sampling import ALL, Batch, generator_for
+from graphrec.sparse import spmm
+from graphrec.training import Trainer, infer_vectors
+from graphrec.training.inference import embed
 from tests.worlds import hand_graph, pairs
 
 
@@ -61,6 +68,110 @@ def test_bpr_with_l2_on_layer_zero() -> None:
     final, e = model.propagate(), model.table
     expected = bpr_loss(final[:2], final[[2, 3]], final[[4, 2]]) + 0.5 * l2_penalty(e[:2], e[[2, 3]], e[[4, 2]])
     assert torch.allclose(model.loss(batch), expected)
+
+
+def test_matrix_factorisation_is_the_case_without_layers() -> None:
+    model = fitted(layers=0)
+    e = model.table.detach()
+    assert torch.equal(model.score_block(torch.tensor([0, 1])), e[:2] @ e[2:].T)
+    assert torch.equal(infer_vectors(model), e)
+    rows = torch.tensor([3, 1])
+    assert all(torch.equal(part, e[rows]) for part in model.propagate_to(rows))
+    newcomers = model.fold_in_vectors(pairs([(0, 0), (0, 1), (1, 2)], 3, 3))
+    assert torch.allclose(newcomers, torch.stack([(e[2] + e[3]) / 2, e[4], torch.zeros(4)]), atol=1e-6)
+    assert model.edge_weights(torch.arange(6)).shape == (0, 6)
+
+
+def test_without_layers_there_are_no_paths_and_no_neighbours_to_sample() -> None:
+    model = fitted(layers=0)
+    found = explain_pair(model, user=0, item=2)
+    assert found.paths == () and found.path_view is None
+    assert found.score == model.score_block(torch.tensor([0]))[0, 2].item()
+    with pytest.raises(UsageError, match="lightgcn with 0 layers has no neighbours to sample"):
+        Trainer(model, TrainingConfig(sampling="neighbor"), seed=0)
+
+
+def test_without_layers_an_unknown_node_starts_at_the_mean_of_its_neighbours() -> None:
+    model, other = fitted(layers=0), fitted(layers=0)
+    e, known = other.table.detach(), torch.tensor([1, 2, 3, 4])
+    model.take_over(other, known, known)
+    assert torch.allclose(model.table[0], (e[2] + e[3]) / 2, atol=1e-6)
+    assert torch.equal(model.table[1:], e[1:])
+
+
+@pytest.mark.parametrize("contrast", ["simgcl", "xsimgcl"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_contrast_leaves_layer_zero_out(contrast: str, layers: int) -> None:
+    model = fitted(layers=layers, contrast=contrast)
+    e, normalized = model.table.detach(), model.normalized
+    each = [spmm(normalized, e)]
+    for _ in range(layers - 1):
+        each.append(spmm(normalized, each[-1]))
+    mean = torch.stack(each).mean(0)
+    assert torch.allclose(model.propagate(), mean, atol=1e-6) and torch.allclose(infer_vectors(model), mean, atol=1e-6)
+    rows = torch.tensor([3, 0])
+    final, first = model.propagate_to(rows)
+    assert torch.allclose(final, mean[rows], atol=1e-6) and torch.equal(first, e[rows])
+    assert torch.allclose(embed(model, rows, (ALL,) * layers), mean[rows], atol=1e-6)
+    newcomer = model.fold_in_vectors(pairs([(0, 0), (0, 1)], 1, 3))[0]
+    sent = torch.stack([e, *each[:-1]]).sum(0)
+    assert torch.allclose(newcomer, (sent[2] / 2**0.5 + sent[3] / 2) / layers, atol=1e-6)
+
+
+BATCH = (torch.tensor([0, 1, 0]), torch.tensor([0, 1, 1]), torch.tensor([2, 0, 2]))
+
+
+@pytest.mark.parametrize("loss", ["bpr", "bsl"])
+def test_xsimgcl_holds_the_noisy_vectors_against_one_of_their_layers(loss: str) -> None:
+    """One propagation under noise for both terms; each of users 0, 1 and items 0, 1 counts once."""
+    chosen = {"contrast_weight": 0.7, "noise": 0.2, "contrast_temperature": 0.3, "contrast_layer": 1, "loss": loss}
+    model = fitted(layers=2, contrast="xsimgcl", l2=0.1, **chosen).train()
+    rows = torch.arange(5 if loss == "bpr" else 4)  # item 2 is a negative
+    draws = generator_for(5)
+    final, layer = propagate_noisy(model.normalized, model.table, rows, 2, noise=0.2, layer=1, generator=draws)
+    contrast = info_nce_loss(final[:2], layer[:2], 0.3) + info_nce_loss(final[2:4], layer[2:4], 0.3)
+    nodes = model.batch_nodes(Batch(*BATCH, generator_for(0)))
+    ranking = model.batch_loss(Batch(*BATCH, generator_for(0)), final[nodes], model.table[nodes])
+    assert torch.allclose(model.loss(Batch(*BATCH, generator_for(5))), ranking + 0.7 * contrast, atol=1e-6)
+
+
+def test_simgcl_holds_two_noisy_propagations_against_each_other() -> None:
+    model = fitted(layers=1, contrast="simgcl", contrast_weight=0.7, noise=0.2, contrast_temperature=0.3).train()
+    rows, draws = torch.arange(5), generator_for(5)
+    noisy = {"noise": 0.2, "layer": 1, "generator": draws}
+    one, other = (propagate_noisy(model.normalized, model.table, rows, 1, **noisy)[0] for _ in range(2))
+    contrast = info_nce_loss(one[:2], other[:2], 0.3) + info_nce_loss(one[2:4], other[2:4], 0.3)
+    nodes = model.batch_nodes(Batch(*BATCH, generator_for(0)))
+    ranking = model.batch_loss(Batch(*BATCH, generator_for(0)), model.propagate()[nodes], model.table[nodes])
+    assert torch.allclose(model.loss(Batch(*BATCH, generator_for(5))), ranking + 0.7 * contrast, atol=1e-6)
+
+
+def test_noise_and_dropout_are_for_training_alone() -> None:
+    plain, noisy = fitted(contrast="xsimgcl", noise=0.0), fitted(contrast="xsimgcl", noise=0.5, edge_dropout=0.5)
+    users = torch.tensor([0, 1])
+    assert torch.equal(plain.score_block(users), noisy.score_block(users))
+    assert not torch.equal(noisy.train().propagate(generator_for(1)), noisy.propagate())
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"layers": -1}, "layers must be >= 0, got -1"),
+        ({"layers": 0, "contrast": "simgcl"}, "layers must be >= 1 with contrast simgcl, got 0"),
+        ({"contrast": "sgl"}, "contrast must be one of none, simgcl, xsimgcl, got sgl"),
+        (
+            {"contrast": "xsimgcl", "contrast_layer": 4},
+            "contrast_layer must be from 1 to 3, the number of layers, got 4",
+        ),
+        ({"contrast_temperature": 0.0}, "contrast_temperature must be > 0, got 0.0"),
+        ({"contrast_weight": -1.0}, "contrast_weight must be >= 0, got -1.0"),
+        ({"noise": -0.1}, "noise must be >= 0, got -0.1"),
+        ({"edge_dropout": 1.0}, r"edge_dropout must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_settings_say_what_is_wrong(settings: dict[str, object], rule: str) -> None:
+    with pytest.raises(UsageError, match=rule):
+        LightGCNSettings(**settings)
 
 
 def test_what_is_kept_is_forgotten_by_training() -> None:

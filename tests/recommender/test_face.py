@@ -133,3 +133,11 @@ def test_without_test_rows_there_is_nothing_to_evaluate() -> None:
     recommender = graphrec.train(data, "popularity")
     with pytest.raises(DataError, match="no test rows"):
         recommender.evaluate()
+
+
+def test_a_history_keeps_the_order_given() -> None:
+    trained = graphrec.train(WORLD, "popularity")
+    row = trained._history(["i9", "i3", "i9", "i12"])
+    assert row.value is not None
+    place = dict(zip(trained.dataset.items.names(row.col.numpy()).tolist(), row.value.tolist(), strict=True))
+    assert place == {"i3": 1, "i9": 2, "i12": 3}

@@ -63,6 +63,14 @@ def test_a_pool_is_shared_and_its_odds_are_those_of_the_draw() -> None:
     assert uniform.log_odds is None and set(uniform.negative.tolist()) == set(range(5))
 
 
+def test_negatives_that_nobody_wants_are_not_drawn() -> None:
+    with_them, without = (
+        next(BatchSampler(pairs(ROWS, 3, 5), batch_size=3, seed=0, paired=paired).epoch(1)) for paired in (True, False)
+    )
+    assert len(with_them.negative) == 3 and len(without.negative) == 0
+    assert torch.equal(with_them.positive, without.positive)
+
+
 def test_an_epoch_can_be_gone_on_with_from_any_batch() -> None:
     sampler = BatchSampler(pairs(ROWS, 3, 5), batch_size=2, seed=0)
     whole = [batch.negative.tolist() for batch in sampler.epoch(1)]

@@ -202,3 +202,12 @@ def test_scores_that_are_not_numbers_stop_it() -> None:
     model = fusion_of(graph, {"good": (users, items), "bad": (users, items * torch.nan)})
     with pytest.raises(TrainingError, match="not a number"):
         fit_fusion(model, blend, seed=0)
+
+
+def test_the_fusion_by_attention_is_reported_whatever_is_used() -> None:
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "twin": (users, items)})
+    report = fit_fusion(model, blend, seed=0)
+    assert report.chosen == "good"
+    assert report.fitted["scale"].keys() == report.fitted["attention"].keys() == {"good", "twin"}
+    assert report.fitted["attention"] == report.attention and report.fitted["scale"] == report.scale

@@ -71,6 +71,17 @@ def test_extending_keeps_what_was_learned_and_embeds_newcomers(model: str) -> No
     assert torch.isfinite(later.score_block(torch.arange(LATER.num_users))).all()
 
 
+def test_without_layers_a_newcomer_starts_at_the_mean_of_what_it_used() -> None:
+    options = QUICK | {"layers": 0}
+    earlier = Start(EARLIER, fit_model(EARLIER, make_config("lightgcn", **options)).model)
+    later = extend_model(LATER, make_config("lightgcn", **options), earlier)
+    used = LATER.items.lookup(EARLIER.items.names([0, 1]))
+    items = later.item_vectors()[torch.from_numpy(used).long()]
+    assert torch.allclose(later.user_vectors()[0], items.sum(0) / 3, atol=1e-6)  # of its three items one is new too
+    with pytest.raises(UsageError, match="lightgcn with 0 layers has no neighbours to sample"):
+        extend_model(LATER, make_config("lightgcn", **options), earlier, (4,))
+
+
 @pytest.mark.parametrize("fanout", [None, (4,), {"interacts": (4,), "knowledge": (2,)}])
 def test_nothing_new_changes_nothing(fanout: object) -> None:
     earlier = start("gat")

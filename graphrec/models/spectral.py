@@ -1,0 +1,196 @@
+"""Spectral: what a person used is a signal on the items, and a smooth version of it says what they will use.
+
+B users or items in a block, I items, U users, n singular vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from graphrec.data.large.memory import available_memory
+from graphrec.graph import HeteroGraph
+from graphrec.models.base import Model, check_setting
+from graphrec.models.calibration import rows_of
+from graphrec.sparse import (
+    CSR,
+    chebyshev_coefficients,
+    chebyshev_product,
+    right_singular_vectors,
+    scale_edges,
+    spmm,
+)
+from graphrec.sparse.spectrum import WIDTH
+
+_SHARE = 16  # with a singular vector for fewer users or items than that, the ideal low-pass passes noise
+
+_BYTES = 12  # of memory while fitting, for each singular vector and user or item
+
+
+@dataclass(frozen=True)
+class SpectralSettings:
+    """Settings of the graph filter.
+
+    Args:
+        order: K ≥ 0 of the polynomial p; 0 leaves it out, which leaves the ideal low-pass alone.
+        flatness: φ > 0 of the response that p follows; 1 is linear, and larger is flatter around its middle.
+        rank: n ≥ 0 singular vectors that pass the ideal low-pass, at most one for 16 users or items.
+        ideal_weight: α ≥ 0 of the ideal low-pass.
+        degree_power: β of the item degrees around the polynomial.
+        ideal_degree_power: the same around the ideal low-pass.
+    """
+
+    order: int = 8
+    flatness: float = 1.5
+    rank: int = 512
+    ideal_weight: float = 0.2
+    degree_power: float = 0.4
+    ideal_degree_power: float = 0.4
+
+    def __post_init__(self) -> None:
+        check_setting("order", self.order, self.order >= 0, ">= 0")
+        check_setting("flatness", self.flatness, self.flatness > 0, "> 0")
+        check_setting("rank", self.rank, self.rank >= 0, ">= 0")
+        check_setting("ideal_weight", self.ideal_weight, self.ideal_weight >= 0, ">= 0")
+
+
+class Spectral(Model):
+    """scores = r Di^-β p(R̃ᵀR̃) Di^β + α r Di^-γ V Vᵀ Di^γ,  R̃ = Du^-½ R Di^-½, for a row r of the interactions R.
+
+    V are the right singular vectors of R̃ with the largest singular values. p is the polynomial of order K that equals
+    h(λ) = ½ + ½ s |2λ − 1|^φ, s the sign of 2λ − 1, at the K + 1 Chebyshev nodes of [0, 1]. So
+
+    - K = 1, φ = 1, β = 0, γ = ½ is GF-CF (Shen et al. 2021): p(λ) = λ, the linear filter;
+    - K = 8, φ = 1.5, β = γ is ChebyCF (Kim et al. 2025), whose plateau h is, seen from the other end of the spectrum;
+    - K = 0 is the ideal low-pass alone (p = 0), α = 0 a polynomial alone.
+
+    Departures: singular vectors come from Chebyshev-accelerated subspace iteration instead of ARPACK or a randomised
+    SVD. ChebyCF's code takes the values of h at the extrema of T_K, rounded to three decimals, for those at the roots
+    of T_(K+1), which the coefficients belong to; here they are taken at the roots. Items that nobody used score 0.
+
+    Args:
+        graph: whose interactions are filtered; it uses no knowledge.
+        settings: a ``SpectralSettings``.
+
+    Attributes:
+        basis: V, float32 [I, n]; none before ``fit``.
+    """
+
+    name: ClassVar[str] = "spectral"
+    Settings: ClassVar[type] = SpectralSettings
+    basis: Tensor
+
+    def __init__(self, graph: HeteroGraph, settings: Any) -> None:
+        super().__init__(graph, settings)
+        self.register_buffer("basis", torch.empty(graph.num_items, 0))
+
+    @classmethod
+    def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
+        count = rank_on(graph, settings)
+        needed, free = _BYTES * count * (graph.num_users + graph.num_items), available_memory()
+        if needed <= free:
+            return None
+        return (
+            f"finding {count} singular vectors needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+        )
+
+    def fit(self) -> None:
+        """Find the singular vectors; the draws have a seed of their own, so that a fit repeats."""
+        generator = torch.Generator().manual_seed(0)
+        self.basis = right_singular_vectors(self.normalized, rank_on(self.graph, self.settings), generator)[1]
+
+    @cached_property
+    def item_degree(self) -> Tensor:
+        """float32 [I]."""
+        return torch.bincount(self.graph.seen.col, minlength=self.graph.num_items).float()
+
+    @cached_property
+    def normalized(self) -> CSR:
+        """R̃, computed once."""
+        seen = self.graph.seen
+        return scale_edges(seen, *(degree.clamp(min=1).rsqrt() for degree in (seen.degree.float(), self.item_degree)))
+
+    @cached_property
+    def coefficients(self) -> list[float]:
+        """Of p in the Chebyshev polynomials of 1 − 2λ."""
+
+        def response(x: Tensor) -> Tensor:
+            return 0.5 - 0.5 * x.sign() * x.abs() ** self.settings.flatness
+
+        return chebyshev_coefficients(response, self.settings.order)
+
+    def score_block(self, users: Tensor) -> Tensor:
+        return self.fold_in(rows_of(self.graph.seen, users))
+
+    def fold_in(self, history: CSR) -> Tensor:
+        """As for known users: r is their history."""
+        return self._filter(history, self.settings.degree_power, self.settings.ideal_degree_power)
+
+    def similarity_block(self, items: Tensor) -> Tensor:
+        """p(R̃ᵀR̃) + α V Vᵀ, without degrees; an item's likeness to itself is raised to the largest of its row."""
+        block = self._filter(_single(items, self.graph.num_items), 0.0, 0.0)
+        row = torch.arange(len(items), device=items.device)
+        block[row, items] = block.amax(dim=1)
+        return block
+
+    def contributions(self, history_items: Tensor, item: int) -> Tensor:
+        """What each used item adds to the score of one item, which is linear in the history.
+
+        Args:
+            history_items: integers [n], the used items.
+            item: the item scored.
+
+        Returns:
+            float32 [n]; their sum is the score of someone with exactly this history.
+        """
+        column = _single(torch.tensor([item], device=self.graph.device), self.graph.num_items)
+        added = self._filter(column, -self.settings.degree_power, -self.settings.ideal_degree_power)
+        return added[0, history_items.long()]
+
+    def _filter(self, signal: CSR, power: float, ideal_power: float) -> Tensor:
+        """The two filters of the rows of a signal [B, I], between item degrees to −power and to power."""
+        passed = self._pass_ideal(signal, ideal_power)
+        if self.settings.order == 0:
+            return passed
+        before, after = self._degree_scale(-power), self._degree_scale(power)
+        for first in range(0, signal.num_rows, WIDTH):
+            part = signal.slice_rows(first, min(first + WIDTH, signal.num_rows))
+            block = before.new_zeros(self.graph.num_items, WIDTH)  # the products are fastest at just this width
+            block[part.col.long(), part.row_index()] = before[part.col.long()]
+            block = chebyshev_product(self.normalized, block, self.coefficients).mul_(after[:, None])
+            passed[first : first + part.num_rows] += block[:, : part.num_rows].T
+        return passed
+
+    def _pass_ideal(self, signal: CSR, power: float) -> Tensor:
+        """α r Di^-γ V Vᵀ Di^γ, float32 [B, I]."""
+        if self.basis.shape[1] == 0:
+            return self.basis.new_zeros(signal.num_rows, self.graph.num_items)
+        scaled = replace(signal, value=self._degree_scale(-power)[signal.col.long()] * self.settings.ideal_weight)
+        return (spmm(scaled, self.basis) @ self.basis.T).mul_(self._degree_scale(power))
+
+    def _degree_scale(self, power: float) -> Tensor:
+        """d^power of each item, float32 [I]; 0 for one that nobody used."""
+        return torch.where(self.item_degree > 0, self.item_degree.clamp(min=1) ** power, 0.0)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Take the number of vectors from the state, since a model that is not fitted has none."""
+        if prefix + "basis" in state_dict:
+            count = state_dict[prefix + "basis"].shape[1]
+            self.basis = self.basis.new_empty(self.graph.num_items, count)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def rank_on(graph: HeteroGraph, settings: SpectralSettings) -> int:
+    """n, as many singular vectors as a graph gets: 0 where they have no weight."""
+    most = math.ceil(min(graph.num_users, graph.num_items) / _SHARE)
+    return min(settings.rank, most) if settings.ideal_weight > 0 else 0
+
+
+def _single(items: Tensor, num_items: int) -> CSR:
+    """A row with one item for each of ``items``."""
+    return CSR(torch.arange(len(items) + 1, device=items.device), items.int(), num_items)

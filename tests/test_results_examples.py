@@ -1,0 +1,177 @@
+"""The scripts behind docs/results.md in small: what is tried, what is judged, what the tables say."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from graphrec.data import Part, synthetic
+
+FOLDER = Path(__file__).parent.parent / "examples" / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch):
+    """Imports a script of that folder, which may import its neighbours."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return load
+
+
+def test_views_try_the_same_values_of_a_shared_setting(script) -> None:
+    space = script("search_space")
+    layers = {"layers": [1, 2, 3, 4, 5]}
+    first = space.View("a", "lightgcn", {"loss": "bpr"}, layers | {"l2": list(range(100))})
+    second = space.View("b", "gat", {}, layers | {"l2": list(range(100)), "heads": [1, 2, 4]})
+    drawn, others = first.draw(6, seed=3), second.draw(6, seed=3)
+    assert len(drawn) == 6 and all(own["loss"] == "bpr" for own in drawn)
+    assert [(own["layers"], own["l2"]) for own in drawn] == [(own["layers"], own["l2"]) for own in others]
+    assert drawn != first.draw(6, seed=4)
+
+
+def test_all_settings_are_tried_where_there_are_few(script) -> None:
+    space = script("search_space")
+    assert space.View("knn", "item_knn").draw(5, seed=1) == [{}]
+    view = space.View("knn", "item_knn", {}, {"neighbours": [1, 2], "shrink": [0.0, 1.0]})
+    assert len(view.draw(4, seed=1)) == 4
+    three = view.draw(3, seed=1)
+    assert len(three) == 3 and all(three.count(own) == 1 for own in three)
+
+
+def test_every_view_has_settings_that_its_model_knows(script) -> None:
+    space = script("search_space")
+    from graphrec.config import make_config
+    from graphrec.models import MODELS
+
+    for view in space.read_views():
+        if view.model in MODELS and not view.fuses:
+            for options in view.draw(2, seed=1):
+                make_config(view.model, **options)
+    with pytest.raises(SystemExit, match="no view nothing"):
+        space.read_views(["nothing"])
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """20 users, 10 items: each user has 3 rows of label 1 and 3 of label 0; an entity joins items 0 and 1."""
+    generator = np.random.default_rng(2)
+    lines = []
+    for user in range(20):
+        drawn = generator.permutation(10)[:6]
+        lines += [f"{user}\t{item}\t{int(place < 3)}" for place, item in enumerate(drawn)]
+    (tmp_path / "ratings_final.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "kg_final.txt").write_text("0\t0\t10\n1\t0\t10\n")
+    return tmp_path
+
+
+def test_labelled_rows_are_split_and_only_positives_become_interactions(script, labelled: Path) -> None:
+    pairs = script("clicks").Labelled(labelled)
+    data, parts = pairs.split(seed=1)
+    assert np.bincount(parts, minlength=4).tolist() == [72, 24, 0, 24]
+    assert len(data.interactions) == int(pairs.label.sum()) == 60
+    for part in (Part.FIT, Part.SELECT, Part.TEST):
+        user, item = data.interactions.select(part)
+        wanted = pairs.label.numpy() & (parts == part)
+        assert user.tolist() == pairs.user[wanted].tolist() and item.tolist() == pairs.item[wanted].tolist()
+    assert (pairs.split(seed=2)[1] != parts).any()
+
+
+def test_pairs_are_scored_each_for_its_user(script) -> None:
+    scores = torch.arange(5000.0).reshape(1000, 5)
+
+    class Model:
+        def score_block(self, users: torch.Tensor) -> torch.Tensor:
+            return scores[users]
+
+    user, item = torch.tensor([1, 1, 3, 700, 999]), torch.tensor([4, 0, 2, 1, 3])
+    assert script("clicks").pair_scores(Model(), user, item).tolist() == [9.0, 5.0, 17.0, 3501.0, 4998.0]
+
+
+def test_clicks_from_end_to_end(script, labelled: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    clicks = script("clicks")
+    arguments = [str(labelled), "--out", str(tmp_path / "out"), "--views", "popularity", "lightgcn", "--trials=2"]
+    monkeypatch.setattr(clicks, "read_toml", lambda name: {"training": {"epochs": 1, "width": 4}, "published": {}})
+    monkeypatch.setattr("sys.argv", ["clicks.py", *arguments, "--seeds", "1", "2"])
+    clicks.main()
+    output = capsys.readouterr().out
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert [row["view"] for row in rows] == ["popularity", "lightgcn"]
+    assert all(0 <= seed["test"] <= 1 for row in rows for seed in row["seeds"])
+    assert output.splitlines()[2].startswith("| popularity | 0.")
+    assert len(list((tmp_path / "out" / "lightgcn").glob("trial-*.json"))) == 2
+    clicks.main()  # reads what is there
+    assert capsys.readouterr().out == output
+
+
+def write_users(folder: Path, values: dict[int, float], seed: int) -> None:
+    folder = folder / f"seed-{seed}"
+    folder.mkdir(parents=True)
+    table = pd.DataFrame({"user_index": list(values), "recall@20": list(values.values()), "ndcg@20": 0.0})
+    table.assign(group="all").to_parquet(folder / "per_user.parquet")
+    found = {"all": {"recall@20": sum(values.values()) / len(values), "ndcg@20": 0.0, "users": len(values)}}
+    (folder / "row.json").write_text(json.dumps({"seed": seed, "options": {"layers": 2}, "test": found}))
+
+
+def test_tests_average_over_seeds_and_share_one_correction(script, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        for seed in (1, 2):
+            write_users(tmp_path / name / "a", {0: 0.5 + seed / 10, 1: 0.25, 2: 1.0, 3: 0.5}, seed)
+            write_users(tmp_path / name / "b", {0: 0.5, 1: 0.25, 2: 0.5, 3: 0.25}, seed)
+    tests = [{"name": "a against b", "a": "a", "b": "b", "on": ["all", "new"]}]
+    tests.append({"name": "against what is not there", "a": "a", "b": "c", "on": ["all"]})
+    found, tables = script("compare_tables").report(tmp_path, ["one", "two"], [1, 2], tests)
+    assert len(found["tests"]) == 2 and found["test_reads"] == 0
+    for row in found["tests"]:
+        assert row["difference"] == pytest.approx((0.15 + 0 + 0.5 + 0.25) / 4)  # user 0: (0.6 + 0.7) / 2 − 0.5
+        assert row["p_holm"] == pytest.approx(2 * row["p_value"])
+        assert (row["won"], row["lost"], row["tied"]) == (3, 0, 1)
+    assert "| a | 0.6000 ± 0.0177 | 0.0000 | – | – | layers 2 |" in tables
+    assert "| one | a against b | all | 0.6000 | 0.3750 | +0.2250 [" in tables
+
+
+def test_compare_from_end_to_end(script, tmp_path: Path, monkeypatch, capsys) -> None:
+    world = synthetic.generate(seed=3, num_users=60, num_items=40)
+    (tmp_path / "shop").mkdir()
+    world.interactions.to_csv(tmp_path / "shop" / "interactions.csv", index=False)
+    own = {"file": "interactions.csv", "training": {"epochs": 2, "width": 4, "eval_every": 1, "batch_size": 128}}
+    tests = [{"name": "two kinds of weights", "a": "fused-attention", "b": "fused-constant", "on": ["all"]}]
+    compare = script("compare")
+    recipe = {"seed": 1, "sets": {"shop": own}, "tests": tests}
+    monkeypatch.setattr(compare, "read_toml", lambda name: recipe)
+    arguments = [str(tmp_path), "--out", str(tmp_path / "out"), "--seeds", "1", "--trials=1"]
+    monkeypatch.setattr("sys.argv", ["compare.py", *arguments, "--views", "item_knn", "lightgcn", "gat", "fused"])
+    compare.main()
+    told = capsys.readouterr()
+    assert "shop gat left out: the data has no knowledge" in told.err
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(found["sets"]["shop"]) == {"item_knn", "lightgcn", "fused", "fused-attention", "fused-constant"}
+    assert found["test_reads"] == 5
+    (test,) = found["tests"]
+    assert test["p_holm"] == test["p_value"] and test["num_users"] > 40
+    fused = found["sets"]["shop"]["fused"][0]
+    assert fused["options"] == {"views": ["item_knn", "lightgcn"]}
+    monkeypatch.setattr("sys.argv", [*compare.sys.argv, "--tables"])
+    compare.main()
+    assert capsys.readouterr().out == told.out
+
+
+def test_a_trial_that_takes_too_long_reaches_nothing(script, tmp_path: Path) -> None:
+    compare, space = script("compare"), script("search_space")
+    world = synthetic.generate(seed=3, num_users=60, num_items=40)
+    (tmp_path / "shop").mkdir()
+    world.interactions.to_csv(tmp_path / "shop" / "interactions.csv", index=False)
+    own = {"file": "interactions.csv", "training": {"epochs": 2, "width": 4}}
+    here = compare.Set("shop", own, 1, tmp_path / "shop", tmp_path / "out")
+    view = space.View("lightgcn", "lightgcn")
+    assert compare.try_settings(here, view, {}, cap=0)["why"] == "not trained within 0 s"
+    assert compare.choose(here, view, compare.Trials(1, 0, [1])) is None
