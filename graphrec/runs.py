@@ -22,7 +22,7 @@ from graphrec.config import RunConfig, read_config, write_config
 from graphrec.data import Dataset
 from graphrec.errors import DataError, RunError
 from graphrec.files import atomic_path, map_array, write_array, write_text
-from graphrec.models import EmbeddingModel, Model, build_model, views_of
+from graphrec.models import EmbeddingModel, Model, VectorModel, build_model, views_of
 from graphrec.sampling import Fanout
 from graphrec.training import Fitted, Start, extend_model, graph_for, parts_of, settle_vectors, write_tensors
 
@@ -187,30 +187,31 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _embeddings(model: Model) -> dict[str, EmbeddingModel]:
+def _embeddings(model: Model) -> dict[str, VectorModel]:
     """The views that have vectors, by name."""
-    return {name: view for name, view in views_of(model).items() if isinstance(view, EmbeddingModel)}
+    return {name: view for name, view in views_of(model).items() if isinstance(view, VectorModel)}
 
 
 def _vectors_path(folder: Path, view: str) -> Path:
     return folder / "model" / "vectors" / f"{view}.npy"
 
 
-def _write_vectors(folder: Path, name: str, view: EmbeddingModel) -> list[int]:
+def _write_vectors(folder: Path, name: str, view: VectorModel) -> list[int]:
     """Write a view's final vectors, users then items; returns their shape."""
     path = _vectors_path(folder, name)
-    settle_vectors(view, path.parent)
+    if isinstance(view, EmbeddingModel):
+        settle_vectors(view, path.parent)
     parts = [vectors.split(_ROWS_AT_ONCE) for vectors in (view.user_vectors(), view.item_vectors())]
     shape = _vectors_shape(view)
     write_array(path, shape, (rows.detach().cpu().numpy() for rows in (*parts[0], *parts[1])))
     return list(shape)
 
 
-def _vectors_shape(view: EmbeddingModel) -> tuple[int, int]:
+def _vectors_shape(view: VectorModel) -> tuple[int, int]:
     return view.graph.num_users + view.graph.num_items, view.settings.width
 
 
-def _read_vectors(folder: Path, name: str, described: list[int], view: EmbeddingModel) -> Tensor:
+def _read_vectors(folder: Path, name: str, described: list[int], view: VectorModel) -> Tensor:
     """A view's final vectors, memory-mapped; their shape must be the described one, and what the view needs."""
     path = _vectors_path(folder, name)
     try:

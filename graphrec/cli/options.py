@@ -14,6 +14,10 @@ def _table(help_text: str) -> typer.models.OptionInfo:
     return typer.Option(metavar="FILE", help=help_text, rich_help_panel="Tables")
 
 
+def _vectors(help_text: str) -> typer.models.OptionInfo:
+    return typer.Option(metavar="NAME=FILE", help=help_text, rich_help_panel="Tables")
+
+
 def _reading(metavar: str, help_text: str) -> typer.models.OptionInfo:
     return typer.Option(metavar=metavar, help=help_text, rich_help_panel="Reading")
 
@@ -28,6 +32,18 @@ Interactions = Annotated[
 Knowledge = Annotated[Path | None, _table("Triples: head, relation, tail.")]
 Items = Annotated[Path | None, _table("Items: item_id, title and other attributes.")]
 Users = Annotated[Path | None, _table("Users: user_id, title and other attributes.")]
+ItemVectors = Annotated[
+    list[str] | None, _vectors("Vectors of items, image=image.parquet say: .parquet with ids, or .npy; repeatable.")
+]
+UserVectors = Annotated[list[str] | None, _vectors("The same of users.")]
+TextModel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="A sentence-transformers model to read titles and other text, in place of TF-IDF.",
+        rich_help_panel="Tables",
+    ),
+]
 Test = Annotated[Path | None, _table("Interactions that are held out as they are.")]
 Split = Annotated[
     str | None,

@@ -24,6 +24,9 @@ def check(
     knowledge: o.Knowledge = None,
     items: o.Items = None,
     users: o.Users = None,
+    item_vectors: o.ItemVectors = None,
+    user_vectors: o.UserVectors = None,
+    text_model: o.TextModel = None,
     test: o.Test = None,
     split: o.Split = None,
     seed: o.SplitSeed = None,
@@ -54,6 +57,9 @@ def build(
     knowledge: o.Knowledge = None,
     items: o.Items = None,
     users: o.Users = None,
+    item_vectors: o.ItemVectors = None,
+    user_vectors: o.UserVectors = None,
+    text_model: o.TextModel = None,
     test: o.Test = None,
     split: o.Split = None,
     seed: o.SplitSeed = None,
@@ -82,6 +88,9 @@ def build(
     else:
         show_graph(report)
     skipped = dataset.source.get("skipped", {}).get("count", 0)
+    for name, facts in dataset.source.get("features", {}).items():
+        say(f"features {name}: {facts['width']} numbers, {facts['rows']:,} rows")
+        skipped += facts.get("unknown", 0)
     if skipped:
         say(f"{skipped:,} bad rows were left out; graphrec check shows the first of them")
     say(f"the graph is in {out}")
@@ -90,10 +99,13 @@ def build(
 
 def _reading(params: Mapping[str, Any]) -> dict[str, Any]:
     """The table options that were given, as the arguments that ``read_dataset`` takes."""
-    plain = ("knowledge", "items", "users", "test", "split", "seed", "min_rating", "on_bad_row")
+    plain = ("knowledge", "items", "users", "text_model", "test", "split", "seed", "min_rating", "on_bad_row")
     given = {name: params[name] for name in plain if params[name] is not None}
     if params["column"]:
-        given["columns"] = _renamed(params["column"])
+        given["columns"] = _pairs(params["column"], "--column", "user_id=customer")
+    for name in ("item_vectors", "user_vectors"):
+        if params[name]:
+            given[name] = _pairs(params[name], f"--{name.replace('_', '-')}", "image=image.parquet")
     if params["header"] is not None:
         given["header"] = o.split_names(params["header"], "--header")
     if params["delimiter"] is not None:
@@ -101,19 +113,19 @@ def _reading(params: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _renamed(pairs: list[str]) -> dict[str, str]:
-    """Our column name → theirs.
+def _pairs(texts: list[str], option: str, example: str) -> dict[str, str]:
+    """What is given as NAME=VALUE, by name.
 
-    >>> _renamed(["user_id=customer", "item_id=a=b"])
+    >>> _pairs(["user_id=customer", "item_id=a=b"], "--column", "user_id=customer")
     {'user_id': 'customer', 'item_id': 'a=b'}
     """
-    renamed = {}
-    for pair in pairs:
-        ours, equals, theirs = pair.partition("=")
-        if not (ours and equals and theirs):
-            raise UsageError(f"--column must be NAME=THEIRS, got {pair!r}", "for example: --column user_id=customer")
-        renamed[ours] = theirs
-    return renamed
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise UsageError(f"{option} must be NAME=VALUE, got {text!r}", f"for example: {option} {example}")
+        found[name] = value
+    return found
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from graphrec.data.columns import KINDS
 from graphrec.data.dataset import Dataset, Interactions, Knowledge
+from graphrec.data.features import Side, make_features
 from graphrec.data.formats import Described, InteractionRows, KnowledgeRows
 from graphrec.data.ids import IdMap
 from graphrec.data.split import assign_parts
@@ -31,6 +32,7 @@ class Listed:
         triples: knowledge, if there is any.
         users, items, entities: ids from lists, with their attributes.
         numbered: whether the ids are a known folder's integers, which keep numeric order.
+        side: what features are made of besides the attributes.
     """
 
     triples: KnowledgeRows | None
@@ -38,6 +40,7 @@ class Listed:
     items: Described
     entities: Described
     numbered: bool
+    side: Side
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,20 @@ def number_nodes(data: Listed, users: pa.Array, items: pa.Array) -> Dataset:
         triples = _typed_by_catalogue(triples, item_ids)
     entities = _number([data.entities.ids, *_named(triples, ENTITY)], data.numbered)
     knowledge = Knowledge() if triples is None else _knowledge(triples, (user_ids, item_ids, entities))
+    tables = {"user": _aligned(data.users, user_ids), "item": _aligned(data.items, item_ids)}
+    features, facts = make_features(tables, {"user": user_ids, "item": item_ids}, data.side)
+    source = {"duplicate_triples": (0 if triples is None else len(triples.relation)) - len(knowledge)}
     return Dataset(
         user_ids,
         item_ids,
         entities,
         Interactions(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.uint8, np.int32))),
         knowledge,
-        user_table=_aligned(data.users, user_ids),
-        item_table=_aligned(data.items, item_ids),
-        source={"duplicate_triples": (0 if triples is None else len(triples.relation)) - len(knowledge)},
+        user_table=tables["user"],
+        item_table=tables["item"],
+        source=source | {"features": facts},
         entity_table=_aligned(data.entities, entities),
+        features=features,
     )
 
 

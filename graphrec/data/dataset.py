@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graphrec.data.columns import KINDS
+from graphrec.data.features import Features, load_features, named_features, save_features, widths
 from graphrec.data.ids import IdMap
 from graphrec.data.split import Part
 from graphrec.data.storage import BLOCK, blocks, open_column, write_column
@@ -93,6 +94,7 @@ class Dataset:
         users, items, entities: ids by index.
         user_table, item_table, entity_table: attributes as text, row i for index i, null where absent.
         source: where it came from and what was counted on the way; JSON-able.
+        features: float32 [n, width] by kind of node and modality, row i for index i, NaN where nothing is known.
     """
 
     users: IdMap
@@ -104,6 +106,7 @@ class Dataset:
     item_table: pa.Table | None = None
     source: dict[str, Any] = field(default_factory=dict)
     entity_table: pa.Table | None = None
+    features: Features = field(default_factory=dict)
 
     @property
     def num_users(self) -> int:
@@ -138,17 +141,16 @@ class Dataset:
         return _title(getattr(self, f"{kind}_table"), index) or self.node_id(node)[1]
 
     def fingerprint(self) -> str:
-        """A digest of ids, interactions with their parts, and knowledge: equal for equal data alone."""
+        """A digest of ids, interactions with their parts, knowledge and features: equal for equal data alone."""
         digest = hashlib.sha256(json.dumps([self.counts(), self.knowledge.relations]).encode())
         for ids in (self.users, self.items, self.entities):
             for part in ids.parts(BLOCK):
                 digest.update(part.data)
-        for record in (self.interactions, self.knowledge):
-            for name, value in vars(record).items():
-                if isinstance(value, np.ndarray):
-                    digest.update(name.encode())
-                    for (block,) in blocks(value):
-                        digest.update(np.ascontiguousarray(block).data)
+        named = {**_columns(self.interactions), **_columns(self.knowledge), **named_features(self.features)}
+        for name, value in named.items():
+            digest.update(name.encode())
+            for (block,) in blocks(value):
+                digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -161,6 +163,7 @@ class Dataset:
         _write(_columns(self.knowledge), root / "tables" / "knowledge.parquet")
         for attribute, name in _TABLES.items():
             _write(getattr(self, attribute), root / "tables" / f"{name}.parquet")
+        save_features(self.features, root / "tables" / "features")
         names = list(_columns(self.interactions))
         write_header(root / "dataset.json", self, names, len(self.interactions), self.source)
 
@@ -173,6 +176,7 @@ class Dataset:
         """
         root = Path(folder)
         header = _read_header(root)
+        counts = header["counts"]
         tables = root / "tables"
         knowledge = _read(tables / "knowledge.parquet")
         users, items, entities = (
@@ -188,8 +192,11 @@ class Dataset:
             item_table=_read(tables / "items.parquet", optional=True),
             source=header["source"],
             entity_table=_read(tables / "entities.parquet", optional=True),
+            features=load_features(
+                header.get("features", {}), {"user": counts["users"], "item": counts["items"]}, tables / "features"
+            ),
         )
-        if dataset.counts() != header["counts"]:
+        if dataset.counts() != counts:
             raise DataError(f"{root}: its tables do not match dataset.json", "build the folder anew")
         return dataset
 
@@ -216,6 +223,7 @@ def write_header(path: Path, dataset: Dataset, columns: list[str], rows: int, so
     """
     header = {"format": FORMAT, "version": VERSION, "counts": dataset.counts() | {"interactions": rows}}
     header |= {"columns": columns, "relations": list(dataset.knowledge.relations), "source": source}
+    header["features"] = widths(dataset.features)
     write_text(path, json.dumps(header, indent=2, ensure_ascii=False) + "\n")
 
 

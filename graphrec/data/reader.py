@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from graphrec.data.assemble import Listed
 from graphrec.data.columns import INTERACTIONS, ITEMS, KNOWLEDGE, USERS, Columns
+from graphrec.data.features import Side
 from graphrec.data.formats import Described, Folder, InteractionRows, KnowledgeRows
 from graphrec.data.ids import IdMap
 from graphrec.data.request import Request
 from graphrec.data.tables import Rows, Source, read_table
 from graphrec.data.values import UNTYPED
+from graphrec.data.vectors import Vectors, read_vectors
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Reader:
         return InteractionRows(user, item, np.repeat([False, True], [len(first), len(second)]), values)
 
     def listed(self, request: Request, folder: Folder | None = None) -> Listed:
-        """Knowledge, items and users: the request's own tables, else those of a known folder."""
+        """Knowledge, items, users and vectors: the request's own tables, else those of a known folder."""
         nothing = Described(pa.array([], pa.large_string()))
         known = (folder.users, folder.items, folder.entities) if folder else (nothing, nothing, nothing)
         own, users, items = request.knowledge, request.users, request.items
@@ -55,7 +57,17 @@ class Reader:
             items=known[1] if items is None else self.described(items, ITEMS),
             entities=known[2] if own is None else nothing,
             numbered=folder is not None,
+            side=Side(self.vectors(request), request.text_model, self.skip),
         )
+
+    def vectors(self, request: Request) -> tuple[Vectors, ...]:
+        """The vectors that the request names."""
+        found = []
+        for (kind, name), source in request.vectors().items():
+            found.append(read_vectors(source, kind, name, renamed=self.renamed, skip=self.skip))
+            self.read[f"{kind}.{name}"] = found[-1].read
+            self._count(found[-1])
+        return tuple(found)
 
     def knowledge(self, source: Source) -> KnowledgeRows:
         """Triples with the kinds they state."""
@@ -81,9 +93,12 @@ class Reader:
         """The rows of a table, called ``name`` in the counts."""
         rows = read_table(source, spec, renamed=self.renamed, header=header, delimiter=self.delimiter, skip=self.skip)
         self.read[name] = rows.read
-        self.skipped += rows.skipped
-        self.examples.extend(rows.examples)
+        self._count(rows)
         return rows
+
+    def _count(self, found: Rows | Vectors) -> None:
+        self.skipped += found.skipped
+        self.examples.extend(found.examples)
 
 
 def _joined(first: pa.DictionaryArray, second: pa.DictionaryArray) -> pa.DictionaryArray:

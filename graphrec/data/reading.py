@@ -33,6 +33,9 @@ def read_dataset(
     header: Sequence[str] | None = None,
     delimiter: str | None = None,
     on_bad_row: str = "stop",
+    item_vectors: Mapping[str, Source] | None = None,
+    user_vectors: Mapping[str, Source] | None = None,
+    text_model: str | os.PathLike[str] | None = None,
     memory: str | int | None = None,
     listener: Listener | None = None,
 ) -> Dataset:
@@ -54,6 +57,9 @@ def read_dataset(
         header: column names of interactions and test, where these are text without a header row.
         delimiter: of the text tables whose header row has it; others go by their suffix.
         on_bad_row: "stop" at the first, or "skip": leave them out, count them and keep the first few in ``source``.
+        item_vectors, user_vectors: what to call vectors of items or users → a .parquet or .npy file, DataFrame or Table
+            of them (see ``read_vectors``).
+        text_model: the folder of a sentence-transformers model, to read the text of items and users in place of TF-IDF.
         memory: how much the process may use, "4GB" say; the interactions then pass through a temporary folder in
             place of memory, as they do anyway where there are many files or very large ones.
         listener: hears of the estimate and the progress of that.
@@ -70,6 +76,7 @@ def read_dataset(
     """
     options: dict[str, Any] = {"knowledge": knowledge, "items": items, "users": users, "test": test, "split": split}
     options |= {"seed": seed, "min_rating": min_rating, "columns": columns or {}, "header": header}
+    options |= {"item_vectors": item_vectors or {}, "user_vectors": user_vectors or {}, "text_model": text_model}
     request = Request(interactions, **options, delimiter=delimiter, on_bad_row=on_bad_row)
     limit = None if memory is None else parse_memory(memory)
     if not is_large(request, limit):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphrec.data.columns import check_renamed
+from graphrec.data.features import check_names
 from graphrec.data.split import check_split
 from graphrec.data.tables import Source
 from graphrec.errors import UsageError, nearest
@@ -34,6 +35,9 @@ class Request:
     header: Sequence[str] | None = None
     delimiter: str | None = None
     on_bad_row: str = "stop"
+    item_vectors: Mapping[str, Source] = field(default_factory=dict)
+    user_vectors: Mapping[str, Source] = field(default_factory=dict)
+    text_model: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         check_split(self.split)
@@ -41,15 +45,23 @@ class Request:
             hint = nearest(self.on_bad_row, BAD_ROW)
             raise UsageError(f"on_bad_row must be stop or skip, got {self.on_bad_row!r}", hint)
         check_renamed(self.columns)
+        check_names(self.item_vectors, "item_vectors")
+        check_names(self.user_vectors, "user_vectors")
 
     @property
     def skip(self) -> bool:
         """Whether bad rows are left out."""
         return self.on_bad_row == "skip"
 
+    def vectors(self) -> dict[tuple[str, str], Source]:
+        """The vectors that are given, by kind and modality."""
+        given = {"item": self.item_vectors, "user": self.user_vectors}
+        return {(kind, name): source for kind, named in given.items() for name, source in named.items()}
+
     def files(self) -> dict[str, str]:
         """What to call each table that is given: its path, or its type."""
         tables = {name: getattr(self, name) for name in ("interactions", "test", "knowledge", "items", "users")}
+        tables |= {f"{kind}.{name}": source for (kind, name), source in self.vectors().items()}
         return {name: _called(table) for name, table in tables.items() if table is not None}
 
 

@@ -180,11 +180,11 @@ def convert(raw: Raw, spec: Columns) -> tuple[dict[str, pa.DictionaryArray], dic
             attributes[name] = values.text_column(column, name, raw.where)
         raw.faults.extend([found] if found else [])
     if spec.attributes:
-        raw.faults.extend(_repeated(ids[spec.required[0]], spec.required[0]))
+        raw.faults.extend(repeated(ids[spec.required[0]], spec.required[0]))
     return ids, numbers, pa.table(attributes) if attributes else None
 
 
-def _repeated(column: pa.DictionaryArray, name: str) -> list[Fault]:
+def repeated(column: pa.DictionaryArray, name: str) -> list[Fault]:
     """The fault of rows whose id an earlier row has described already."""
     codes = column.indices.fill_null(-1).to_numpy()
     rows = np.ones(len(codes), dtype=bool)

@@ -12,7 +12,7 @@ import torch
 from graphrec.data import Dataset, Interactions, Knowledge, Part
 from graphrec.errors import DataError
 from graphrec.graph.deferred import DeferredGraph
-from graphrec.graph.hetero import INTERACTS, REVERSE, HeteroGraph, assemble
+from graphrec.graph.hetero import INTERACTS, REVERSE, Features, HeteroGraph, assemble
 from graphrec.sparse import CSR
 
 
@@ -34,7 +34,8 @@ def build_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,), *, knowle
     facts = dataset.knowledge if knowledge else Knowledge()
     graph = assemble(sizes, [INTERACTS, *facts.relations], facts.head, facts.tail, facts.relation + 1)
     adjacency = _with_interactions(graph, dataset.interactions, parts)
-    return replace(graph, adjacency=adjacency, times=rows_times(dataset, parts))
+    features, times = features_of(dataset), rows_times(dataset, parts)
+    return replace(graph, adjacency=adjacency, features=features, times=times)
 
 
 def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> HeteroGraph:
@@ -49,7 +50,16 @@ def defer_graph(dataset: Dataset, parts: Sequence[Part] = (Part.FIT,)) -> Hetero
         lambda: build_graph(dataset, parts),
         lambda: rows_csr(dataset, parts),
         lambda: rows_times(dataset, parts),
+        features=features_of(dataset),
     )
+
+
+def features_of(dataset: Dataset) -> Features:
+    """A data set's features as tensors on the same memory, or the same files."""
+    return {
+        kind: {name: torch.from_numpy(values) for name, values in named.items()}
+        for kind, named in dataset.features.items()
+    }
 
 
 def relations_of(dataset: Dataset) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from graphrec.graph.hetero import HeteroGraph, check_relations
+from graphrec.graph.hetero import Features, HeteroGraph, check_relations, moved
 from graphrec.sparse import CSR
 
 
@@ -21,6 +21,7 @@ class DeferredGraph(HeteroGraph):
         make: the graph, of these sizes and relations.
         make_seen: its interactions, CSR [U, I], where they are had without it.
         make_times: their times, where they are had without it.
+        features: its features, where they are had without it.
         device: where the graph is to be.
 
     Raises:
@@ -44,11 +45,13 @@ class DeferredGraph(HeteroGraph):
         make_seen: Callable[[], CSR] | None = None,
         make_times: Callable[[], Tensor | None] | None = None,
         device: torch.device | str = "cpu",
+        features: Features | None = None,
     ) -> None:
         check_relations(relations)
         names = ("num_users", "num_items", "num_entities")
         self.__dict__.update(zip(names, sizes, strict=True), relations=relations)
         self.__dict__.update(_make=make, _make_seen=make_seen, _make_times=make_times, _device=torch.device(device))
+        self.__dict__.update(_features=features)
 
     def __repr__(self) -> str:
         return (
@@ -72,9 +75,11 @@ class DeferredGraph(HeteroGraph):
     def adjacency(self) -> CSR:
         return self.made.adjacency
 
-    @property
-    def features(self) -> dict[str, Tensor]:
-        return self.made.features
+    @cached_property
+    def features(self) -> Features:
+        """The features of the graph, without its edges where that can be."""
+        found: Features | None = self.__dict__["_features"]
+        return self.made.features if found is None else moved(found, self.device)
 
     @property
     def dropped_self_loops(self) -> int:
@@ -110,7 +115,13 @@ class DeferredGraph(HeteroGraph):
             lambda: self.seen,
             lambda: self.times,
             self.device,
+            self._known_features(),
         )
+
+    def _known_features(self) -> Features | None:
+        """The features of users and items, None where they are had with the edges alone."""
+        found: Features | None = self.__dict__["_features"]
+        return None if found is None else {kind: named for kind, named in found.items() if kind != "entity"}
 
     def prune_knowledge(self, hub_facts: int = 0, relations: Sequence[str] = ()) -> HeteroGraph:
         sizes = (self.num_users, self.num_items, self.num_entities)
@@ -121,6 +132,7 @@ class DeferredGraph(HeteroGraph):
             lambda: self.seen,
             lambda: self.times,
             self.device,
+            self.__dict__["_features"],
         )
 
     def without_edges(self, row: Tensor, col: Tensor) -> HeteroGraph:
@@ -130,4 +142,7 @@ class DeferredGraph(HeteroGraph):
         if torch.device(device) == self.device:
             return self
         sizes = (self.num_users, self.num_items, self.num_entities)
-        return DeferredGraph(sizes, self.relations, lambda: self.made, lambda: self.seen, lambda: self.times, device)
+        found = self.__dict__["_features"]
+        return DeferredGraph(
+            sizes, self.relations, lambda: self.made, lambda: self.seen, lambda: self.times, device, found
+        )

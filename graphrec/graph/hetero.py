@@ -21,6 +21,7 @@ from graphrec.sparse import CSR
 KINDS = ("user", "item", "entity")
 INTERACTS = "interacts"
 REVERSE = "rev_"
+Features = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class HeteroGraph:
         adjacency: CSR [N, N] with edge types; a row receives from its columns.
         relations: R names by edge type. 0 is ``interacts`` (row item ← column user) and 1 its inverse; the r-th
             relation of the knowledge is 2 + 2r (row tail ← column head) and its inverse, ``rev_`` and the name, 3 + 2r.
-        features: float or integer tensors by kind of node, one row a node.
+        features: tensors by kind of node and modality, one row a node; of floats, a row that is not known is NaN.
         dropped_self_loops: knowledge triples left out because they join a node to itself.
         times: when each pair of ``seen`` was, int64 in its order, −1 where that is not known; None if nothing is known.
             A time is a timestamp or a place in the user's order; only times of one user can be compared.
@@ -46,7 +47,7 @@ class HeteroGraph:
     num_entities: int
     adjacency: CSR
     relations: tuple[str, ...]
-    features: dict[str, Tensor] = field(default_factory=dict)
+    features: Features = field(default_factory=dict)
     dropped_self_loops: int = 0
     times: Tensor | None = None
 
@@ -60,9 +61,10 @@ class HeteroGraph:
             raise DataError(f"every edge needs a type in [0, {self.num_relations})")
         if not self.adjacency.symmetric:
             raise DataError("every edge must stand beside its inverse", "make the graph with build_graph or from_pyg")
-        for kind, tensor in self.features.items():
-            if kind not in KINDS or len(tensor) != self.count(kind):
-                raise DataError(f"features of {kind!r} with {len(tensor)} rows fit no kind of node in {self}")
+        for kind, named in self.features.items():
+            for tensor in named.values():
+                if kind not in KINDS or len(tensor) != self.count(kind):
+                    raise DataError(f"features of {kind!r} with {len(tensor)} rows fit no kind of node in {self}")
         if self.times is not None:
             _check_times(self.times, int((types == 1).sum()))
 
@@ -134,7 +136,7 @@ class HeteroGraph:
         kept = self.adjacency.without_edges(self.adjacency.edge_type >= 2)
         size = self.num_users + self.num_items
         adjacency = CSR(kept.rowptr[: size + 1], kept.col, size, kept.edge_type).known_symmetric()
-        features = {kind: tensor for kind, tensor in self.features.items() if kind != "entity"}
+        features = {kind: named for kind, named in self.features.items() if kind != "entity"}
         return HeteroGraph(self.num_users, self.num_items, 0, adjacency, self.relations[:2], features, times=self.times)
 
     def prune_knowledge(self, hub_facts: int = 0, relations: Sequence[str] = ()) -> HeteroGraph:
@@ -185,7 +187,7 @@ class HeteroGraph:
         """The graph on another device; itself if it is there."""
         if torch.device(device) == self.device:
             return self
-        features = {kind: tensor.to(device) for kind, tensor in self.features.items()}
+        features = moved(self.features, device)
         times = None if self.times is None else self.times.to(device)
         return replace(self, adjacency=self.adjacency.to(device), features=features, times=times)
 
@@ -195,13 +197,18 @@ def _check_times(times: Tensor, num_pairs: int) -> None:
         raise DataError(f"times must be int64 [{num_pairs}], got {times.dtype} {list(times.shape)}")
 
 
+def moved(features: Features, device: torch.device | str) -> Features:
+    """Features on another device."""
+    return {kind: {name: tensor.to(device) for name, tensor in named.items()} for kind, named in features.items()}
+
+
 def assemble(
     sizes: tuple[int, int, int],
     names: Sequence[str],
     source: np.ndarray,
     target: np.ndarray,
     relation: np.ndarray,
-    features: dict[str, Tensor] | None = None,
+    features: Features | None = None,
 ) -> HeteroGraph:
     """A graph from one direction of its edges: repeated ones become one, self-loops go, inverses are added.
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from graphrec.errors import DataError
-from graphrec.graph.hetero import INTERACTS, KINDS, REVERSE, HeteroGraph, assemble
+from graphrec.graph.hetero import INTERACTS, KINDS, REVERSE, Features, HeteroGraph, assemble
 
 if TYPE_CHECKING:
     import networkx
@@ -21,8 +20,9 @@ def to_pyg(graph: HeteroGraph) -> HeteroData:
     """The graph as PyG's HeteroData: node types ``user``, ``item``, ``entity``, edges numbered within their types.
 
     A relation that joins several kinds of node becomes one PyG edge type for each pair of kinds it joins; inverses are
-    edge types like others. ``edge_index`` runs from source to target, ``x`` holds the features, and the attribute
-    ``relations`` of the whole holds the names by edge type, those without edges included.
+    edge types like others. ``edge_index`` runs from source to target, and each of a kind's features is an attribute of
+    the modality's name. Attributes of the whole are ``relations``, the names by edge type, those without edges
+    included, and ``features``, (kind, modality) of each feature.
 
     >>> import numpy as np
     >>> from graphrec.graph.hetero import assemble
@@ -34,10 +34,11 @@ def to_pyg(graph: HeteroGraph) -> HeteroData:
 
     data = HeteroData()
     data.relations = list(graph.relations)
+    data.features = [(kind, name) for kind, named in graph.features.items() for name in named]
     for kind in KINDS:
         data[kind].num_nodes = graph.count(kind)
-        if kind in graph.features:
-            data[kind].x = graph.features[kind]
+        for modality, tensor in graph.features.get(kind, {}).items():
+            data[kind][modality] = tensor
     first = torch.tensor([graph.first(kind) for kind in KINDS], device=graph.device)
     target, source = graph.adjacency.row_index(), graph.adjacency.col.long()
     source_kind = torch.bucketize(source, first[1:], right=True)
@@ -56,7 +57,8 @@ def from_pyg(data: HeteroData) -> HeteroGraph:
 
     Args:
         data: node types among ``user``, ``item``, ``entity``; interactions are ``("user", "interacts", "item")``; a
-            name that begins with ``rev_`` is an inverse. Inverses that are missing are added. ``x`` becomes features.
+            name that begins with ``rev_`` is an inverse. Inverses that are missing are added. ``x``
+            becomes the features of this name, where ``features`` of the whole does not name others.
 
     Raises:
         DataError: another node type, or no interactions.
@@ -72,7 +74,9 @@ def from_pyg(data: HeteroData) -> HeteroGraph:
         source_kind, name, target_kind = edge_type
         source, target = data[edge_type].edge_index.cpu().numpy()
         edges.append(_forward(names, name, source + first[source_kind], target + first[target_kind]))
-    features = {kind: data[kind].x for kind in data.node_types if "x" in data[kind]}
+    features: Features = {}
+    for kind, name in getattr(data, "features", [(kind, "x") for kind in data.node_types if "x" in data[kind]]):
+        features.setdefault(kind, {})[name] = data[kind][name]
     device = next((data[edge_type].edge_index.device for edge_type in data.edge_types), torch.device("cpu"))
     return _joined(sizes, names, edges, features).to(device)
 
@@ -157,7 +161,7 @@ def _forward(names: list[str], name: str, source: np.ndarray, target: np.ndarray
 
 
 def _joined(
-    sizes: tuple[int, int, int], names: list[str], edges: list[tuple[np.ndarray, ...]], features: dict[str, Tensor]
+    sizes: tuple[int, int, int], names: list[str], edges: list[tuple[np.ndarray, ...]], features: Features
 ) -> HeteroGraph:
     nothing = np.empty(0, np.int64)
     source, target, relation = (np.concatenate(parts) for parts in zip(*edges, (nothing,) * 3, strict=True))

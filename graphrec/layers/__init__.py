@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphrec.layers.content import ModalityAttention
 from graphrec.layers.dropout import dropped
 from graphrec.layers.gat import SCORES, GATLayer, merge_groups
 from graphrec.layers.history import HistoryAttention
@@ -12,6 +13,7 @@ __all__ = [
     "SCORES",
     "GATLayer",
     "HistoryAttention",
+    "ModalityAttention",
     "SequenceEncoder",
     "drop_pairs",
     "dropped",

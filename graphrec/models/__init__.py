@@ -9,6 +9,7 @@ from typing import Any
 from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
+from graphrec.models.content import Content, ContentSettings
 from graphrec.models.ease import EASE
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
@@ -23,6 +24,7 @@ from graphrec.models.rp3beta import RP3Beta
 from graphrec.models.slim import SLIM
 from graphrec.models.spectral import Spectral, SpectralSettings
 from graphrec.models.trained import TrainedModel
+from graphrec.models.vectors import VectorModel
 
 MODELS: dict[str, type[Model]] = {
     cls.name: cls
@@ -36,6 +38,7 @@ MODELS: dict[str, type[Model]] = {
         Spectral,
         LightGCN,
         GAT,
+        Content,
         History,
         Fused,
     )
@@ -97,6 +100,8 @@ __all__ = [
     "GAT",
     "MODELS",
     "SLIM",
+    "Content",
+    "ContentSettings",
     "EmbeddingModel",
     "EmbeddingSettings",
     "Fused",
@@ -114,6 +119,7 @@ __all__ = [
     "SpectralSettings",
     "RP3Beta",
     "TrainedModel",
+    "VectorModel",
     "build_model",
     "make_settings",
     "model_class",

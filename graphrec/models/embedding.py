@@ -12,16 +12,15 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, normalize
+from torch.nn.functional import embedding
 
 from graphrec.errors import UsageError
 from graphrec.graph import Block, HeteroGraph
 from graphrec.losses import l2_penalty
 from graphrec.models.base import check_setting
 from graphrec.models.objective import LOSSES, PAIRED, negatives_of, ranking_loss
-from graphrec.models.trained import TrainedModel
+from graphrec.models.vectors import VectorModel
 from graphrec.sampling import Batch
-from graphrec.sparse import CSR
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -65,7 +64,7 @@ class EmbeddingSettings:
         check_setting("storage", self.storage, self.storage in TYPES, " or ".join(TYPES))
 
 
-class EmbeddingModel(TrainedModel):
+class EmbeddingModel(VectorModel):
     """A model trained by gradient: a table of layer-0 vectors, propagated; the score is an inner product.
 
     Attributes:
@@ -122,10 +121,6 @@ class EmbeddingModel(TrainedModel):
             Both float32 [n, W].
         """
         return embedding(rows, self.propagate(generator)), embedding(rows, self.first)
-
-    @abstractmethod
-    def fold_in_vectors(self, history: CSR) -> Tensor:
-        """Vectors of people the model has never met, float32 [B, W], from the frozen vectors of the items they used."""
 
     @abstractmethod
     def edge_weights(self, edges: Tensor) -> Tensor:
@@ -211,41 +206,3 @@ class EmbeddingModel(TrainedModel):
         rows, place = nodes.unique(return_inverse=True)
         final, first = self.propagate_to(rows, generator)
         return embedding(place, final), embedding(place, first)
-
-    @property
-    def has_vectors(self) -> bool:
-        """Whether the final vectors are there already."""
-        return "final" in self._kept
-
-    def put_vectors(self, vectors: Tensor) -> None:
-        """Score by final vectors that were computed before, until the next ``train()`` or ``eval()``.
-
-        Args:
-            vectors: of the users, then the items, then perhaps more nodes, float32 [≥ U + I, W].
-        """
-        self._kept["final"] = vectors
-
-    def user_vectors(self) -> Tensor:
-        """Final vectors of the users, float32 [U, W]."""
-        return self.keep("final", self.propagate)[: self.graph.num_users]
-
-    def item_vectors(self) -> Tensor:
-        """Final vectors of the items, float32 [I, W]."""
-        first = self.graph.num_users
-        return self.keep("final", self.propagate)[first : first + self.graph.num_items]
-
-    def vectors(self) -> tuple[Tensor, Tensor] | None:
-        plain = type(self).score_block is EmbeddingModel.score_block
-        return (self.user_vectors(), self.item_vectors()) if plain else None
-
-    def score_block(self, users: Tensor) -> Tensor:
-        return self.user_vectors()[users] @ self.item_vectors().T
-
-    def fold_in(self, history: CSR) -> Tensor:
-        with torch.no_grad():
-            return self.fold_in_vectors(history) @ self.item_vectors().T
-
-    def similarity_block(self, items: Tensor) -> Tensor:
-        """Cosine of the final item vectors."""
-        unit = normalize(self.item_vectors(), dim=-1)
-        return unit[items] @ unit.T

@@ -17,7 +17,7 @@ from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model, check_setting
 from graphrec.models.calibration import product_moments, rows_of, score_moments, standardize_, vector_moments
-from graphrec.models.embedding import EmbeddingModel
+from graphrec.models.vectors import VectorModel
 from graphrec.sparse import CSR
 
 CONTEXTS = ("bias", "user_degree", "item_degree", "spread", "score")
@@ -186,7 +186,7 @@ class Fused(Model):
         """
         result = torch.empty(len(self.views), history.num_rows, history.num_cols, device=history.device)
         for scores, view in zip(result, self._members(), strict=True):
-            if isinstance(view, EmbeddingModel):
+            if isinstance(view, VectorModel):
                 vectors = view.fold_in_vectors(history) if users is None else view.user_vectors()[users]
                 torch.mm(vectors, view.item_vectors().T, out=scores)
                 item_moments = view.keep("moments", partial(vector_moments, view.item_vectors()))

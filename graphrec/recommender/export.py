@@ -15,7 +15,7 @@ from torch import Tensor
 from graphrec.data import IdMap
 from graphrec.errors import OutputError, UsageError, nearest
 from graphrec.files import atomic_path, write_array, write_text
-from graphrec.models import EmbeddingModel, views_of
+from graphrec.models import VectorModel, views_of
 from graphrec.recommender.ann import item_index, require_faiss
 from graphrec.runs import Run
 
@@ -42,8 +42,8 @@ def export_vectors(run: Run, folder: Path, format: str, view: str | None) -> lis
         raise OutputError(f"cannot write {folder}: {error}", "remove it and export again") from None
 
 
-def _views(run: Run, view: str | None) -> dict[str, EmbeddingModel]:
-    found = {name: member for name, member in views_of(run.model).items() if isinstance(member, EmbeddingModel)}
+def _views(run: Run, view: str | None) -> dict[str, VectorModel]:
+    found = {name: member for name, member in views_of(run.model).items() if isinstance(member, VectorModel)}
     if not found:
         raise UsageError(f"model {run.model.name} has no vectors to export", "train lightgcn, gat or fused")
     if view is None:
@@ -54,7 +54,7 @@ def _views(run: Run, view: str | None) -> dict[str, EmbeddingModel]:
     return {view: found[view]}
 
 
-def _export(run: Run, view: EmbeddingModel, name: str, folder: Path, format: str) -> dict[str, Any]:
+def _export(run: Run, view: VectorModel, name: str, folder: Path, format: str) -> dict[str, Any]:
     """Write one view; its note comes last."""
     note: dict[str, Any] = {"view": name, "format": format, "width": view.settings.width, "score": "inner product"}
     tables = (("users", view.user_vectors(), run.dataset.users), ("items", view.item_vectors(), run.dataset.items))

@@ -16,7 +16,7 @@ from graphrec.data import Dataset, Part
 from graphrec.errors import DataError, UsageError
 from graphrec.evaluation import Evaluation, evaluate
 from graphrec.explain import explain_pair
-from graphrec.models import EmbeddingModel, Model, views_of
+from graphrec.models import Model, VectorModel, views_of
 from graphrec.ranking import rank
 from graphrec.reasons import ExplainedPair, in_words
 from graphrec.recommender.batch import Advance, Written, write_lists
@@ -190,7 +190,7 @@ class Recommender:
             UnknownIdError: a user the run does not know.
             UsageError: k < 1, or no view of the model has user vectors.
         """
-        views = [view for view in views_of(self.model).values() if isinstance(view, EmbeddingModel)]
+        views = [view for view in views_of(self.model).values() if isinstance(view, VectorModel)]
         if not views:
             raise UsageError(f"model {self.model.name} has no user vectors", "train lightgcn, gat or fused")
         unit = torch.nn.functional.normalize(views[0].user_vectors(), dim=-1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphrec.graph import rows_csr
-from graphrec.models import EmbeddingModel, Fused, Model, views_of
+from graphrec.models import Fused, Model, VectorModel, views_of
 from graphrec.ranking import Ranking, rank, rank_vectors
 from graphrec.runs import Run
 from graphrec.sparse import CSR
@@ -68,7 +68,7 @@ class Ranker:
         digest, dataset = hashlib.sha256(), self.run.dataset
         for view in views_of(self.run.model).values():
             tensors = [*view.state_dict().values()]
-            for tensor in [view.user_vectors(), view.item_vectors()] if isinstance(view, EmbeddingModel) else tensors:
+            for tensor in [view.user_vectors(), view.item_vectors()] if isinstance(view, VectorModel) else tensors:
                 _add(digest, tensor)
         if isinstance(self.run.model, Fused):
             for name, tensor in self.run.model.state_dict().items():

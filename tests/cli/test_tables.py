@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.calling import TABLES, Call
@@ -172,3 +173,17 @@ def test_unfinished_work_is_gone_on_with_or_replaced(call: Call, tables: Path, t
     again = call("build", tables / "interactions.csv", "--memory=1GB", "--out", out, "--overwrite")
     assert again.status == 0
     assert "starting anew" in again.err
+
+
+def test_vectors_and_text_become_features(call: Call, tables: Path, tmp_path: Path) -> None:
+    image = written(tmp_path / "image_ids.csv", "id\ni1\ni2\nnone\n").with_name("image.npy")
+    np.save(image, np.eye(3))
+    source = [tables / "interactions.csv", "--items", tables / "items.csv", f"--item-vectors=image={image}"]
+    refused = call("check", *source)
+    assert refused.status == 1 and "image.npy, row 3: there is no item 'none'" in refused.err
+    done = call("build", *source, "--on-bad-row=skip", "--out", tmp_path / "graph")
+    assert done.status == 0
+    assert "features item.image: 3 numbers, 2 rows" in done.err and "1 bad rows were left out" in done.err
+    assert (tmp_path / "graph" / "tables" / "features" / "item.text.npy").exists()
+    wrong = call("check", *source[:3], "--item-vectors", image)
+    assert wrong.status == 2 and "--item-vectors must be NAME=VALUE" in wrong.err

@@ -35,10 +35,28 @@ def test_it_is_the_graph_that_would_have_been_built() -> None:
     assert torch.equal(only.times, built.times) and not deferred.is_made
     assert same(only.adjacency, built_only.adjacency) and deferred.is_made
     assert same(deferred.adjacency, built.adjacency)
-    assert deferred.dropped_self_loops == built.dropped_self_loops and deferred.features == {}
+    assert deferred.dropped_self_loops == built.dropped_self_loops
     cut = deferred.without_edges(torch.tensor([0]), torch.tensor([60]))
     assert torch.equal(DeferredGraph((60, 40, built.num_entities), built.relations, lambda: built).times, built.times)
     assert same(cut.adjacency, built.without_edges(torch.tensor([0]), torch.tensor([60])).adjacency)
+
+
+def test_features_need_no_edges() -> None:
+    shared = WORLD.features["item"]["text"]
+    deferred = defer_graph(WORLD)
+    for graph in (deferred, deferred.interactions_only()):
+        assert set(graph.features) == {"item"} and not deferred.is_made
+        assert np.shares_memory(graph.features["item"]["text"].numpy(), shared)
+    assert deferred.to("meta").features["item"]["numbers"].device == torch.device("meta")
+    built = build_graph(WORLD)
+    for graph in (built, built.interactions_only(), built.without_edges(torch.tensor([0]), torch.tensor([60]))):
+        assert np.shares_memory(graph.features["item"]["text"].numpy(), shared)
+
+
+def test_entities_take_their_features_along() -> None:
+    sizes, features = (2, 3, 1), {"item": {"x": torch.ones(3, 1)}, "entity": {"x": torch.ones(1, 1)}}
+    graph = DeferredGraph(sizes, hand_graph().relations, refuse, features=features)
+    assert set(graph.features) == {"item", "entity"} and set(graph.interactions_only().features) == {"item"}
 
 
 def test_sizes_need_no_edges() -> None:

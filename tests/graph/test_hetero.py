@@ -99,9 +99,9 @@ def test_there_already() -> None:
 
 @pytest.mark.gpu
 def test_moving() -> None:
-    graph = HeteroGraph(2, 3, 1, small().adjacency, small().relations, {"user": torch.ones(2, 4)})
+    graph = HeteroGraph(2, 3, 1, small().adjacency, small().relations, {"user": {"x": torch.ones(2, 4)}})
     moved = graph.to("cuda")
-    assert moved.device.type == moved.features["user"].device.type == moved.seen.device.type == "cuda"
+    assert moved.device.type == moved.features["user"]["x"].device.type == moved.seen.device.type == "cuda"
     assert edges(moved) == edges(graph)
     assert edges(moved.without_edges(torch.tensor([0]), torch.tensor([3]))) == edges(
         graph.without_edges(torch.tensor([0]), torch.tensor([3]))
@@ -126,7 +126,7 @@ def test_refused() -> None:
     one_way = CSR.from_pairs([1], [0], 2, 2, edge_type=[0])
     with pytest.raises(DataError, match="every edge must stand beside its inverse"):
         HeteroGraph(1, 1, 0, one_way, ("interacts", "rev_interacts"))
-    for features in ({"item": torch.ones(2, 1)}, {"label": torch.ones(2, 1)}):
+    for features in ({"item": {"x": torch.ones(2, 1)}}, {"label": {"x": torch.ones(2, 1)}}):
         with pytest.raises(DataError, match="with 2 rows fit no kind of node"):
             HeteroGraph(2, 3, 1, good.adjacency, good.relations, features)
     with pytest.raises(DataError, match="too many to number"):

@@ -24,11 +24,14 @@ def same(a: HeteroGraph, b: HeteroGraph) -> bool:
     tensors = all(
         torch.equal(getattr(a.adjacency, name), getattr(b.adjacency, name)) for name in ("rowptr", "col", "edge_type")
     )
-    features = a.features.keys() == b.features.keys() and all(
-        torch.equal(tensor, b.features[kind]) and tensor.dtype == b.features[kind].dtype
-        for kind, tensor in a.features.items()
+    features, others = (
+        {(kind, name): tensor for kind, named in graph.features.items() for name, tensor in named.items()}
+        for graph in (a, b)
     )
-    return sizes and tensors and features
+    alike = features.keys() == others.keys() and all(
+        torch.equal(tensor, others[key]) and tensor.dtype == others[key].dtype for key, tensor in features.items()
+    )
+    return sizes and tensors and alike
 
 
 def small() -> HeteroGraph:
@@ -82,7 +85,8 @@ triples = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2), st.integers(0
 def test_round_trips_are_exact(triples: list[tuple[int, int, int]], sizes: tuple[int, int, int]) -> None:
     source, relation, target = np.array(triples, np.int64).reshape(-1, 3).T
     graph = assemble(sizes, ["interacts", "a", "rev_b"], source, target, relation)
-    features = {"item": torch.arange(2.0 * sizes[1]).reshape(-1, 2), "entity": torch.ones(sizes[2], 3).long()}
+    items = {"x": torch.arange(2.0 * sizes[1]).reshape(-1, 2), "image": torch.zeros(sizes[1], 1)}
+    features = {"item": items, "entity": {"x": torch.ones(sizes[2], 3).long()}}
     graph = replace(graph, features=features)
     assert same(from_pyg(to_pyg(graph)), graph)
     assert same(from_networkx(to_networkx(graph)), graph)
@@ -107,7 +111,7 @@ def test_pyg_data_of_ones_own() -> None:
     assert graph.seen.col.tolist() == [0, 1]
     assert graph.num_entities == 0
     assert (graph.adjacency.rows(0).tolist(), graph.adjacency.rows(2).tolist()) == ([1, 2, 2], [0, 0])
-    assert torch.equal(graph.features["user"], torch.ones(1, 3))
+    assert torch.equal(graph.features["user"]["x"], torch.ones(1, 3))
 
 
 def test_networkx_graph_of_ones_own() -> None:

@@ -27,6 +27,7 @@ from graphrec.data.reader import Reader
 from graphrec.data.request import Request
 from graphrec.data.split import check_needs
 from graphrec.data.values import SHOWN
+from graphrec.data.vectors import ids_beside
 from graphrec.errors import DataError
 from graphrec.files import write_text
 
@@ -135,8 +136,11 @@ class _Build:
     def _moves(self) -> dict[str, str]:
         """Place in the graph folder → place in the work folder, for every file but dataset.json."""
         moves = {f"tables/interactions/{name}.npy": f"columns/{name}.npy" for name in self._written()}
-        for path in [*self.nodes.glob("ids/*.parquet"), *self.nodes.glob("tables/*.parquet")]:
-            moves[str(path.relative_to(self.nodes))] = str(path.relative_to(self.store.folder))
+        for pattern in ("ids/*.parquet", "tables/*.parquet", "tables/features/*.npy"):
+            moves |= {
+                str(path.relative_to(self.nodes)): str(path.relative_to(self.store.folder))
+                for path in self.nodes.glob(pattern)
+            }
         return moves
 
     def _read_parts(self) -> list[tuple[TablePart, dict[str, Any]]]:
@@ -227,7 +231,7 @@ class _Build:
             "min_rating": self.request.min_rating,
             "below_min_rating": counted["below"],
             "duplicates": counted["kept"] - steps["sort"]["entries"],
-            "duplicate_triples": steps["number"]["duplicate_triples"],
+            **steps["number"],
         }
 
     @contextmanager
@@ -268,14 +272,16 @@ def _check_columns(request: Request, parts: list[TablePart]) -> None:
 def _key(request: Request, parts: list[TablePart]) -> str:
     """Equal for equal files and options alone; what the parts hold is looked at part by part."""
     options: list[Any] = [request.split, request.seed, request.min_rating, sorted(request.columns.items())]
-    options += [request.header, request.delimiter, request.on_bad_row]
+    options += [request.header, request.delimiter, request.on_bad_row, str(request.text_model)]
     files = [[str(part.file.path.absolute()), part.is_test, sorted(part.chosen.items())] for part in parts]
     tables = []
-    for name in ("knowledge", "items", "users"):
-        table = getattr(request, name)
+    named = {name: getattr(request, name) for name in ("knowledge", "items", "users")}
+    named |= {f"{kind}.{name}": source for (kind, name), source in request.vectors().items()}
+    for name, table in named.items():
         if isinstance(table, str | os.PathLike):
-            status = Path(table).stat()
-            tables.append([name, str(Path(table).absolute()), status.st_size, status.st_mtime_ns])
+            for path in filter(None, (Path(table), ids_beside(Path(table)))):
+                status = path.stat()
+                tables.append([name, str(path.absolute()), status.st_size, status.st_mtime_ns])
         elif table is not None:  # in memory: nothing to know it by
             tables.append([name, uuid.uuid4().hex])
     return hashlib.sha256(json.dumps([VERSION, options, files, tables]).encode()).hexdigest()
