@@ -24,7 +24,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,12 @@ import torch
 from compare_tables import GROUPS, METRICS, READS, report
 from search_space import Options, View, holds, once, read_toml, read_views
 
-from graphrec.config import parse_config
+from graphrec.config import TrainingConfig, parse_config
 from graphrec.data import Dataset, Part, build_dataset
 from graphrec.errors import DataError
 from graphrec.evaluation import evaluate, keep_rare
 from graphrec.files import atomic_path, write_text
-from graphrec.models import Fused, Model
+from graphrec.models import MODELS, Fused, Model
 from graphrec.training import FusionReport, fit_model, part_csr, settle_views
 
 
@@ -160,13 +160,14 @@ def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) 
 
 
 def fusion_values(here: Set, chosen: dict[str, Options]) -> dict[str, Any]:
-    """A fusion's configuration as nested values."""
-    shared = dict(here.recipe["training"])
-    width = shared.pop("width")
+    """A fusion's configuration as nested values: settings by model, those of the set where the model has them."""
+    shared = here.recipe["training"]
     models: dict[str, Any] = {"fused": {"views": list(chosen)}}
     for model, options in chosen.items():
-        models[model] = ({"width": width} if "loss" in options else {}) | options
-    return {"model": "fused", "training": shared, "models": models}
+        own = {each.name for each in fields(MODELS[model].Settings)}
+        models[model] = {name: value for name, value in shared.items() if name in own} | options
+    training = {name: value for name, value in shared.items() if name in TrainingConfig.model_fields}
+    return {"model": "fused", "training": training, "models": models}
 
 
 def weigh(model: Fused, fusion: FusionReport, kind: str) -> None:
