@@ -97,15 +97,29 @@ class GAT(EmbeddingModel):
             self.fact_weight = nn.Parameter(torch.ones(relations // 2, settings.width))
 
     @cached_property
+    def degree(self) -> Tensor:
+        """d of each node, int64 [N], computed once: its interactions, or its facts where it has no interaction."""
+        used = self._used.degree
+        return torch.where(used > 0, used, self.graph.adjacency.degree)
+
+    @cached_property
     def row_scale(self) -> Tensor:
-        """c_i = Σ_j 1/√(d_i d_j) of each node, float32 [N], computed once."""
-        inverse_root = self.graph.adjacency.degree.clamp(min=1).double().rsqrt()[:, None]
-        return (inverse_root * spmm(self.graph.adjacency, inverse_root))[:, 0].float()
+        """c_i = Σ_j 1/√(d_i d_j) of each node over the edges that d_i counts, float32 [N], computed once."""
+        inverse_root = self.degree.clamp(min=1).double().rsqrt()[:, None]
+        used, all_edges = (spmm(csr, inverse_root) for csr in (self._used, self.graph.adjacency))
+        return (inverse_root * torch.where(self._used.degree[:, None] > 0, used, all_edges))[:, 0].float()
 
     @cached_property
     def log_degree(self) -> Tensor:
         """ln d of each node, float32 [N], computed once; of a node without edges 0."""
-        return self.graph.adjacency.degree.clamp(min=1).float().log()
+        return self.degree.clamp(min=1).float().log()
+
+    @property
+    def _used(self) -> CSR:
+        """The graph's interactions alone."""
+        kinds = self.graph.adjacency.edge_type
+        assert kinds is not None
+        return self.graph.adjacency if self.graph.num_relations == 2 else self.graph.adjacency.without_edges(kinds >= 2)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         attention = list(self.attention.parameters())
@@ -234,7 +248,7 @@ class GAT(EmbeddingModel):
         """A new user's layer 0 is zero; in layer k it attends over its items' vectors of layer k−1, which stay."""
         first, last = self.graph.num_users, self.graph.num_users + self.graph.num_items
         sent = self.keep("sent", lambda: [self.first, *(vectors for vectors, _ in self._layers())])
-        weighted = normalized_history(history, self.graph.adjacency.degree[first:last])
+        weighted = normalized_history(history, self.degree[first:last])
         assert weighted.value is not None
         row_scale = segment_sum(weighted, weighted.value)
         typed = replace(

@@ -99,6 +99,15 @@ def test_items_that_nobody_used_are_what_knowledge_says() -> None:
     assert torch.allclose(model.propagate()[4], model.table[5] / 2**0.5 / 2, atol=1e-6)
 
 
+def test_degrees_are_those_of_the_interactions_where_there_are_some() -> None:
+    """Users 2 and 1; items 1, 2, and of item 2, which nobody used, its one fact; the entity's two facts."""
+    model = fitted(layers=1)
+    assert model.degree.tolist() == [2, 1, 1, 2, 1, 2]
+    own, shared = 1 / 2**0.5, 1 / 2 + 1 / 2**0.5
+    entity = 1 / 4**0.5 + 1 / 2**0.5  # items 1 and 2
+    assert torch.allclose(model.row_scale, torch.tensor([own + 1 / 2, own, own, shared, own, entity]), atol=1e-6)
+
+
 def test_pruned_knowledge_sends_nothing() -> None:
     for settings in ({"hub_facts": 1}, {"without_relations": ("genre",)}):
         model = fitted(**settings)
@@ -124,7 +133,7 @@ def test_folding_in_weighs_like_a_layer() -> None:
     model = fitted(layers=1)
     e = model.table.detach()
     newcomer = model.fold_in_vectors(pairs([(0, 0), (0, 1)], 1, 3))[0]
-    assert torch.allclose(newcomer, (e[2] / 2**0.5 + e[3] / 6**0.5) / 2, atol=1e-6)  # d: newcomer 2, items 1 and 3
+    assert torch.allclose(newcomer, (e[2] / 2**0.5 + e[3] / 4**0.5) / 2, atol=1e-6)  # d: newcomer 2, items 1 and 2
 
 
 def test_edge_weights_rebuild_the_layer() -> None:
