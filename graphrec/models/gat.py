@@ -36,6 +36,7 @@ class GATSettings(EmbeddingSettings):
         message_dropout: share of the sent numbers set to zero, in [0, 1).
         attention_l2: weight ≥ 0 of the squared attention parameters, which pulls to LightGCN's weights; without it
             attention memorises small data.
+        own_edges: whether the pair to predict stays an edge in its own step (in samples of the neighbourhood: never).
         knowledge: whether knowledge edges carry messages too.
         hub_facts: ≥ 0; an entity with more facts than that is left out of the graph, since what many share says little;
             0 keeps all.
@@ -48,6 +49,7 @@ class GATSettings(EmbeddingSettings):
     attention_dropout: float = 0.0
     message_dropout: float = 0.0
     attention_l2: float = 0.1
+    own_edges: bool = False
     knowledge: bool = True
     hub_facts: int = 0
     without_relations: tuple[str, ...] = ()
@@ -75,9 +77,9 @@ class GATSettings(EmbeddingSettings):
 class GAT(EmbeddingModel):
     """The mean over layers 0..K of attention over the heterogeneous graph (see ``GATLayer`` for the equation).
 
-    A step takes what the two ends of a pair to predict send each other out of their vectors, layer by layer: a score
-    that may read the edge off the graph teaches attention to look for it, and no list is made from such an edge. (In
-    samples of the neighbourhood such edges are left out anyway.)
+    Without ``own_edges`` a step takes what the two ends of a pair to predict send each other out of their vectors,
+    layer by layer: a score that may read the edge off the graph teaches attention to look for it, and no list is made
+    from such an edge.
 
     Args:
         graph: users, items and entities.
@@ -150,6 +152,12 @@ class GAT(EmbeddingModel):
         self.table[self.graph.item_slice] *= (self.graph.seen.transpose[0].degree > 0)[:, None]
 
     def loss(self, batch: Batch) -> Tensor:
+        value = super().loss(batch) if self.settings.own_edges else self._loss_without_own_edges(batch)
+        if self.settings.knowledge_weight > 0:
+            value = value + self.settings.knowledge_weight * self.fact_loss(len(batch), batch.generator)
+        return value
+
+    def _loss_without_own_edges(self, batch: Batch) -> Tensor:
         nodes = self.batch_nodes(batch)
         rows, place = (None, nodes) if nodes.is_cuda else nodes.unique(return_inverse=True)
         first = sent = total = embedding(place, _at(rows, self.first))
@@ -159,10 +167,7 @@ class GAT(EmbeddingModel):
             received, lse = embedding(place, received), embedding(place, lse)
             total = total + received - self._own_messages(number, sent, lse, nodes, len(batch))
             sent = received
-        value = self.batch_loss(batch, total / (self.settings.layers + 1), first)
-        if self.settings.knowledge_weight > 0:
-            value = value + self.settings.knowledge_weight * self.fact_loss(len(batch), batch.generator)
-        return value
+        return self.batch_loss(batch, total / (self.settings.layers + 1), first)
 
     def _own_messages(self, number: int, sent: Tensor, lse: Tensor, nodes: Tensor, size: int) -> Tensor:
         """What the two ends of each of a batch's pairs get from each other in one layer, float32 [n, W].

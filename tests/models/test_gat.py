@@ -60,6 +60,12 @@ def test_a_step_does_not_see_the_edge_that_it_is_to_predict() -> None:
     assert torch.allclose(negative, final[4], atol=1e-6)
 
 
+def test_with_own_edges_a_step_sees_what_lists_are_made_from() -> None:
+    model = fitted(own_edges=True)
+    batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([2]), generator_for(1))
+    assert torch.allclose(vectors_in_the_loss(model, batch), model.propagate()[[0, 2, 4]], atol=1e-6)
+
+
 @pytest.mark.parametrize("score", ["dot", "additive", "v2"])
 def test_every_score_starts_as_lightgcn_and_learns(score: str) -> None:
     gat = fitted(learned=False, knowledge=False, score=score)
