@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -334,7 +335,8 @@ def test_an_extended_run_keeps_what_it_learned() -> None:
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "fused"])
 def test_places_in_time_are_no_weights(name: str) -> None:
     """Whatever the model, the values of a history say when; by default nobody reads them."""
-    settings = make_settings(name, {"width": 4} if name not in ("popularity", "item_knn") else {})
+    has_width = any(field.name == "width" for field in dataclasses.fields(MODELS[name].Settings))
+    settings = make_settings(name, {"width": 4} if has_width else {})
     model = build_model(name, graph_of(), {name: settings})
     if isinstance(model, TrainedModel):
         model.reset(generator_for(0))
