@@ -49,7 +49,7 @@ class GATSettings(EmbeddingSettings):
     attention_dropout: float = 0.0
     message_dropout: float = 0.0
     attention_l2: float = 0.1
-    own_edges: bool = False
+    own_edges: bool = True
     knowledge: bool = True
     hub_facts: int = 0
     without_relations: tuple[str, ...] = ()

@@ -48,7 +48,7 @@ def vectors_in_the_loss(model: GAT, batch: Batch) -> torch.Tensor:
 
 def test_a_step_does_not_see_the_edge_that_it_is_to_predict() -> None:
     """One layer: what user 0 and item 0 send each other is taken out of both; the negative, item 2, is as it is."""
-    one_head = fitted(layers=1, heads=1)
+    one_head = fitted(layers=1, heads=1, own_edges=False)
     csr = one_head.graph.adjacency
     e, final = one_head.table.detach(), one_head.propagate().detach()
     weights = one_head.edge_weights(torch.arange(csr.num_edges))[0].detach()
@@ -68,7 +68,7 @@ def test_with_own_edges_a_step_sees_what_lists_are_made_from() -> None:
 
 @pytest.mark.parametrize("score", ["dot", "additive", "v2"])
 def test_every_score_starts_as_lightgcn_and_learns(score: str) -> None:
-    gat = fitted(learned=False, knowledge=False, score=score)
+    gat = fitted(learned=False, knowledge=False, score=score, own_edges=False)
     lightgcn = LightGCN(hand_graph(), LightGCNSettings(width=4, layers=2))
     lightgcn.load_state_dict({"table": gat.table})
     users = torch.tensor([0, 1])
