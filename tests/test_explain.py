@@ -25,11 +25,12 @@ def test_the_only_path_by_hand() -> None:
     (path,) = found.paths
     assert path.nodes == (0, 3, 5, 4)
     assert path.relations == ("rev_interacts", "rev_genre", "genre")
-    degree = {0: 2, 3: 3, 5: 2, 4: 1}  # untrained attention is LightGCN's weight 1/√(d_i d_j)
-    expected = 1.0
-    for receiver, sender in ((0, 3), (3, 5), (5, 4)):
-        expected /= (degree[receiver] * degree[sender]) ** 0.5
-    assert path.weight == pytest.approx(expected, rel=1e-5)
+    # untrained attention goes by 1/√d_j, where d counts interactions: users 2 and 1, item 1 two; the entity two facts
+    from_item = 1 / (2 * 2) ** 0.5
+    share = (1 / 2**0.5) / (1 / 2**0.5 + 1 + 1 / 2**0.5)  # of the entity, beside users 0 and 1
+    from_entity = share * (1 / (2 * 2) ** 0.5 + 1 / 2**0.5)  # times c of item 1, over its interactions
+    from_new_item = 1 / 2**0.5
+    assert path.weight == pytest.approx(from_item * from_entity * from_new_item, rel=1e-5)
 
 
 def test_the_effect_is_the_score_without_the_path() -> None:

@@ -337,7 +337,8 @@ def test_places_in_time_are_no_weights(name: str) -> None:
     """Whatever the model, the values of a history say when; by default nobody reads them."""
     has_width = any(field.name == "width" for field in dataclasses.fields(MODELS[name].Settings))
     settings = make_settings(name, {"width": 4} if has_width else {})
-    model = build_model(name, graph_of(), {name: settings})
+    text = torch.randn(6, 3, generator=generator_for(2))
+    model = build_model(name, replace(graph_of(), features={"item": {"text": text}}), {name: settings})
     if isinstance(model, TrainedModel):
         model.reset(generator_for(0))
     model.fit()
