@@ -84,9 +84,10 @@ def described(settings: type) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for cls in reversed(settings.__mro__):
-        arguments = re.search(r"^\s*Args:\n(.*?)(?:\n\s*\n\s*\w+:\n|\Z)", cls.__doc__ or "", re.DOTALL | re.MULTILINE)
+        words = inspect.cleandoc(cls.__doc__ or "")  # later versions of Python do so themselves
+        arguments = re.search(r"^Args:\n(.*?)(?:\n\s*\n\w+:\n|\Z)", words, re.DOTALL | re.MULTILINE)
         for names, text in re.findall(
-            r"^ {8}(\w+(?:, \w+)*): (.*?)(?=^ {8}\w|\Z)", arguments[1] if arguments else "", re.DOTALL | re.MULTILINE
+            r"^ {4}(\w+(?:, \w+)*): (.*?)(?=^ {4}\w|\Z)", arguments[1] if arguments else "", re.DOTALL | re.MULTILINE
         ):
             found |= {name: " ".join(text.split()).replace("``", "") for name in names.split(", ")}
     return found

@@ -67,6 +67,7 @@ class GATSettings(EmbeddingSettings):
         for field in ("attention_dropout", "message_dropout"):
             share = getattr(self, field)
             check_setting(field, share, 0 <= share < 1, "in [0, 1)")
+            check_setting(field, share, self.own_edges or share == 0, "0 where own_edges is False")
 
     @property
     def whole_graph_only(self) -> str | None:
@@ -108,8 +109,9 @@ class GAT(EmbeddingModel):
     def row_scale(self) -> Tensor:
         """c_i = Σ_j 1/√(d_i d_j) of each node over the edges that d_i counts, float32 [N], computed once."""
         inverse_root = self.degree.clamp(min=1).double().rsqrt()[:, None]
-        used, all_edges = (spmm(csr, inverse_root) for csr in (self._used, self.graph.adjacency))
-        return (inverse_root * torch.where(self._used.degree[:, None] > 0, used, all_edges))[:, 0].float()
+        interactions = self._used
+        used, all_edges = (spmm(csr, inverse_root) for csr in (interactions, self.graph.adjacency))
+        return (inverse_root * torch.where(interactions.degree[:, None] > 0, used, all_edges))[:, 0].float()
 
     @cached_property
     def log_degree(self) -> Tensor:
@@ -125,8 +127,9 @@ class GAT(EmbeddingModel):
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         attention = list(self.attention.parameters())
+        facts = [self.fact_weight] if self.settings.knowledge_weight > 0 else []
         return [
-            {"params": [self.table], "lr": learning_rate},
+            {"params": [self.table, *facts], "lr": learning_rate},
             {"params": attention, "lr": learning_rate * ATTENTION_RATE},
         ]
 

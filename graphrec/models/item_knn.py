@@ -83,7 +83,7 @@ class ItemKNN(ItemItem):
     def _user_weights(self) -> np.ndarray:
         """w_v, float32 [U]."""
         degree = self.graph.seen.degree.cpu().numpy()
-        weights = np.maximum(degree, 1) ** -self.settings.damping
+        weights = np.maximum(degree, 1.0) ** -self.settings.damping
         if self.settings.weighting != "none":
             weights = weights * np.log(max(self.graph.num_items, 1) / (1 + degree)) ** 2
         return weights.astype(np.float32)

@@ -203,7 +203,7 @@ class LightGCN(EmbeddingModel):
         """
         layers, items = self.settings.layers, self.graph.item_slice
         if layers == 0:
-            return spmm(history, self.item_vectors()) / history.degree[:, None].clamp(min=1)
+            return spmm(history.with_value(None), self.item_vectors()) / history.degree[:, None].clamp(min=1)
         sent = self.keep("sent", lambda: layer_sum(self.normalized, self.first, layers))[items]
         weighted = normalized_history(history, self.graph.adjacency.degree[items])
         return spmm(weighted, sent) / (layers + 1 - self.mean_from)

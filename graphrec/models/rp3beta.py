@@ -61,8 +61,8 @@ class RP3Beta(ItemItem):
     def _spoken_for(self) -> Iterator[sparse.csr_array]:
         """Blocks of rows j with the s(i, j) that used items keep."""
         seen = structure(self.graph.seen)
-        users_of, degree = seen.T.tocsr(), np.maximum(np.diff(seen.indptr), 1)
-        popularity = np.maximum(np.diff(users_of.indptr), 1)
+        users_of, degree = seen.T.tocsr(), np.maximum(np.diff(seen.indptr), 1.0)
+        popularity = np.maximum(np.diff(users_of.indptr), 1.0)
         step = sparse.diags_array((degree**-self.settings.alpha).astype(np.float32), format="csr") @ seen
         start = (popularity**-self.settings.alpha).astype(np.float32)
         end = (popularity**-self.settings.beta).astype(np.float32)

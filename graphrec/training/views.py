@@ -27,7 +27,7 @@ def settle_views(config: RunConfig, dataset: Dataset) -> RunConfig:
     obstacles = {name: model_class(name).obstacle(graph, config.models[name]) for name in names}
     left_out = {name: why for name, why in obstacles.items() if why is not None}
     if not left_out:
-        return config
+        return config.model_copy(update={"left_out": {}}) if config.left_out else config
     kept = tuple(name for name in names if name not in left_out)
     if not kept:
         told = "; ".join(f"{name}: {why}" for name, why in left_out.items())

@@ -186,3 +186,14 @@ def test_a_step_reaches_every_parameter() -> None:
 def test_settings_say_what_is_wrong(field: str, value: object, rule: str) -> None:
     with pytest.raises(UsageError, match=rule):
         GATSettings(**{field: value})
+
+
+def test_every_parameter_is_trained() -> None:
+    model = fitted(knowledge_weight=0.5)
+    grouped = {id(parameter) for group in model.parameter_groups(0.1) for parameter in group["params"]}
+    assert grouped == {id(parameter) for parameter in model.parameters()}
+
+
+def test_an_edge_that_may_be_dropped_cannot_be_taken_out() -> None:
+    with pytest.raises(UsageError, match="attention_dropout must be 0 where own_edges is False"):
+        GATSettings(own_edges=False, attention_dropout=0.1)

@@ -188,3 +188,11 @@ def test_edge_weights_are_the_normalised_adjacency() -> None:
     weights = model.edge_weights(torch.arange(model.graph.adjacency.num_edges))
     assert weights.shape == (2, 6)
     assert weights[0, 0].item() == pytest.approx(2**-0.5)  # user 0 ← item 0: d 2 and 1
+
+
+def test_without_layers_places_in_time_are_no_weights() -> None:
+    model = LightGCN(hand_graph(), LightGCNSettings(width=4, layers=0))
+    model.reset(generator_for(0))
+    history = pairs([(0, 0), (0, 1)], 1, 3)
+    timed = history.with_value(torch.tensor([0.0, 1.0]))
+    assert torch.equal(model.eval().fold_in(timed), model.fold_in(history))

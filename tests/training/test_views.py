@@ -61,3 +61,10 @@ def test_the_report_says_what_is_left_out(tmp_path: Path) -> None:
 def test_nothing_left_is_an_error(options: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"no model can be fitted: demanding: .* are too few"):
         graphrec.train(WORLD, **options)
+
+
+def test_a_configuration_used_again_tells_of_this_data_alone() -> None:
+    config = make_config("fused", views=("item_knn", "popularity")).model_copy(
+        update={"left_out": {"ease": "too large"}}
+    )
+    assert settle_views(config, WORLD).left_out == {}
