@@ -13,7 +13,8 @@ from graphrec.models.content import Content, ContentSettings
 from graphrec.models.ease import EASE
 from graphrec.models.embedding import EmbeddingModel, EmbeddingSettings
 from graphrec.models.fused import Fused
-from graphrec.models.gat import GAT, GATSettings
+from graphrec.models.gat import GAT
+from graphrec.models.gat_settings import GATSettings
 from graphrec.models.history import History, HistorySettings
 from graphrec.models.item_item import ItemItem
 from graphrec.models.item_knn import ItemKNN
