@@ -5,6 +5,7 @@ S views, B users in a block, I items, n items of a user, C candidates.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,8 @@ class FusedSettings:
     """Settings of the fusion.
 
     Args:
-        views: names of the models to fuse, distinct, at least one.
+        views: what to fuse, distinct, at least one; each is a model's name, or that and a label of one's own where a
+            model is to be there several times with other settings: ``lightgcn-bpr``.
         fusion_l2: weight ≥ 0 of the squared distance of the fusion weights from the plain mean.
         candidates: best items of each view that a held-out item is held against, ≥ 1.
         negatives: uniform items that it is held against besides, ≥ 1.
@@ -47,7 +49,10 @@ class FusedSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "views", tuple(self.views))  # a TOML array comes as a list
         distinct = len(self.views) >= 1 and len(set(self.views)) == len(self.views)
-        check_setting("views", self.views, distinct and "fused" not in self.views, "distinct models other than fused")
+        simple = all(view.partition("-")[0] != "fused" for view in self.views)
+        check_setting("views", self.views, distinct and simple, "distinct models other than fused")
+        plain = all(re.fullmatch(r"\w+(-\w+)*", view, re.ASCII) for view in self.views)
+        check_setting("views", self.views, plain, "names of letters, digits, _ and -")
         check_setting("fusion_l2", self.fusion_l2, self.fusion_l2 >= 0, ">= 0")
         check_setting("candidates", self.candidates, self.candidates >= 1, ">= 1")
         check_setting("negatives", self.negatives, self.negatives >= 1, ">= 1")
