@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphrec.sparse import CSR, attend, edge_attention
+from graphrec.sparse import CSR, attend, edge_attention, segment_logsumexp, segment_sum
 
 SCORES = ("dot", "additive", "v2")
 _ABSENT = -1e30  # a logit that gets no weight beside any other
@@ -20,7 +20,7 @@ _ABSENT = -1e30  # a logit that gets no weight beside any other
 class GATLayer(nn.Module):
     """One step of multi-head, relation-aware attention with linear messages.
 
-        α_ij = softmax_j( s_ij + b_th − ½ ln d_j ),   out_i = c_i Σ_j α_ij e_j,   c_i = Σ_j 1/√(d_i d_j)
+        α_ij = softmax_j( s_ij + b_th − ½ ln d_j ),   out_i = c_i Σ_j α_ij (1 + m_t) ⊙ e_j,   c_i = Σ_j 1/√(d_i d_j)
 
     over all edges (i ← j) of relation t, per head h (a slice of the width), with a score s_ij that is one of
 
@@ -28,12 +28,13 @@ class GATLayer(nn.Module):
         additive:  leaky_relu(⟨a_h, e_i + e_j + r_th⟩)
         v2:        ⟨a_h, leaky_relu(e_i + e_j + r_th)⟩
 
-    At g = a = r = b = 0, where training starts, it is exactly LightGCN's product with D^-½ A D^-½ (He et al. 2020,
+    At g = a = r = b = m = 0, where training starts, it is exactly LightGCN's product with D^-½ A D^-½ (He et al. 2020,
     eq. 7).
 
     The dot-product score is that of Vaswani et al. 2017, the additive one and the softmax over neighbours those of GAT
     (Veličković et al. 2018, eq. 3), v2 that of GATv2 (Brody et al. 2022, eq. 7), the relation key that of KGAT's idea
-    (Wang et al. 2019, eq. 4) in its lightest form. Departures from GAT: no weight matrix and no non-linearity on the
+    (Wang et al. 2019, eq. 4) in its lightest form, the message scaled by its relation that of KGIN (Wang et al. 2021,
+    eq. 6). Departures from GAT: no weight matrix and no non-linearity on the
     messages, which cost accuracy in recommendation; the vectors in the score are constants for the gradient, so that
     they learn through what they send and attention through its own few numbers; the degree in the score and the row
     scale c_i, which keep popularity where LightGCN has it.
@@ -55,6 +56,7 @@ class GATLayer(nn.Module):
             self.vector = nn.Parameter(torch.zeros(heads, width // heads))
         self.relation_key = nn.Parameter(torch.zeros(relations, heads, width // heads))
         self.relation_bias = nn.Parameter(torch.zeros(relations, heads))
+        self.relation_gain = nn.Parameter(torch.zeros(relations, heads, width // heads))
 
     def scores_from(self, receiver: Tensor, sender: Tensor, log_degree: Tensor) -> dict[str, Any]:
         """The terms of the score as ``attend`` and ``edge_attention`` take them.
@@ -101,7 +103,11 @@ class GATLayer(nn.Module):
         """
         value = self._split(sender if message is None else message)
         terms = self.scores_from(receiver, sender, log_degree)
-        received, lse = attend(csr, value=value, dropout=dropout, seed=seed, **terms)
+        runs, owners = csr.type_runs
+        terms["query"] = terms["query"][owners.row_index()]
+        received, lse = attend(runs, value=value, dropout=dropout, seed=seed, **terms)
+        received = received * (1 + self.relation_gain)[owners.edge_type]
+        received, lse = merge_runs(owners, received, lse)
         return received.flatten(1) * row_scale[:, None], lse
 
     def pair_messages(
@@ -124,10 +130,32 @@ class GATLayer(nn.Module):
         bounds = torch.arange(len(receiver) + 1, device=receiver.device)
         pairs = CSR.unchecked(bounds, number.int(), len(receiver), kinds)
         weight = edge_attention(pairs, lse=lse, edges=number, **self.scores_from(receiver, sender, log_degree))
-        return (weight[..., None] * self._split(sender)).flatten(1) * row_scale[:, None]
+        message = self._split(sender) * (1 + self.relation_gain[relation])
+        return (weight[..., None] * message).flatten(1) * row_scale[:, None]
 
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))
+
+
+def merge_runs(owners: CSR, received: Tensor, lse: Tensor) -> tuple[Tensor, Tensor]:
+    """One softmax over several runs of edges of a row that were attended over apart.
+
+    Args:
+        owners: [N, n], whose row's edges are its runs.
+        received: by run, float [n, H, D].
+        lse: by run, float [n, H].
+
+    Returns:
+        float [N, H, D], 0 for a row without runs, and the log-sum-exp, float [N, H], −inf there.
+
+    >>> one_row = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
+    >>> out, lse = merge_runs(one_row, torch.tensor([[[1.0]], [[4.0]]]), torch.tensor([[0.0], [2.0]]))
+    >>> round(out.item(), 4), round(lse.item(), 4)
+    (3.6424, 2.1269)
+    """
+    total = segment_logsumexp(owners, lse)
+    share = (lse - total[owners.row_index()]).exp()
+    return segment_sum(owners, share[..., None] * received), total
 
 
 def merge_groups(received: Sequence[Tensor], lse: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:

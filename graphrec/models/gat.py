@@ -95,6 +95,7 @@ class GAT(EmbeddingModel):
             for relations, earlier in (
                 (mine.relation_key, theirs.relation_key),
                 (mine.relation_bias, theirs.relation_bias),
+                (mine.relation_gain, theirs.relation_gain),
             ):
                 relations.zero_()[now] = earlier[before].to(relations)
 
@@ -221,15 +222,18 @@ class GAT(EmbeddingModel):
         return total / (self.settings.layers + 1)
 
     def edge_weights(self, edges: Tensor) -> Tensor:
-        """c_i α_ij, the factor of the sender's vector in the receiver's."""
+        """c_i α_ij (1 + m_t), the factor of the sender's vector in the receiver's, as a mean over heads and width."""
         layers = self.keep("layers", lambda: list(self._layers()))
         adjacency = self.graph.adjacency
-        receiver_scale = self.row_scale[adjacency.row_index()[edges]]
+        assert adjacency.edge_type is not None
+        receiver_scale, kind = self.row_scale[adjacency.row_index()[edges]], adjacency.edge_type[edges]
         vectors = self.first
         weights = []
         for layer, (received, lse) in zip(self._attention(), layers, strict=True):
             terms = layer.scores_from(vectors, vectors, self.log_degree)
-            weights.append(edge_attention(adjacency, lse=lse, edges=edges, **terms).mean(dim=1) * receiver_scale)
+            weight = edge_attention(adjacency, lse=lse, edges=edges, **terms)
+            gain = 1 + layer.relation_gain.mean(dim=2)[kind]
+            weights.append((weight * gain).mean(dim=1) * receiver_scale)
             vectors = received
         return torch.stack(weights)
 

@@ -246,6 +246,30 @@ class CSR:
         )
         return part
 
+    @cached_property
+    def type_runs(self) -> tuple[CSR, CSR]:
+        """The rows cut where the type changes: made once, then kept. The graph has edge types.
+
+        Returns:
+            The runs, a CSR [n, M] with the same edges and a row for each run; and who they belong to, a CSR [N, n] whose
+            edges are the runs, in order, each with its type.
+
+        >>> graph = CSR.from_pairs(torch.tensor([0, 0, 2]), torch.tensor([1, 3, 0]), 3, 4, edge_type=torch.tensor([0, 1, 1]))
+        >>> runs, owners = graph.type_runs
+        >>> runs.rowptr.tolist(), owners.rowptr.tolist(), owners.edge_type.tolist()
+        ([0, 1, 2, 3], [0, 2, 2, 3], [0, 1, 1])
+        """
+        assert self.edge_type is not None
+        begins = torch.ones(self.num_edges + 1, dtype=torch.bool, device=self.device)
+        begins[1:-1] = self.edge_type.diff() != 0
+        begins[self.rowptr] = True
+        start = begins.nonzero()[:, 0]
+        runs = CSR.unchecked(start, self.col, self.num_cols, self.edge_type)
+        rowptr = torch.searchsorted(start, self.rowptr)
+        number = torch.arange(len(start) - 1, device=self.device)
+        owners = CSR.unchecked(rowptr, number.int(), len(number), self.edge_type[start[:-1]])
+        return runs, owners
+
     def without_edges(self, removed: Tensor) -> CSR:
         """The graph without some of its edges.
 

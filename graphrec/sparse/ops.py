@@ -235,6 +235,17 @@ def segment_sum(csr: CSR, x: Tensor) -> Tensor:
     return reference.segment_sum(csr, x)
 
 
+def segment_logsumexp(csr: CSR, score: Tensor) -> Tensor:
+    """ln Σ exp over each row's edges, float [N, H] from score float [E, H]; −inf for a row without edges.
+
+    >>> pair = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 2, 2)
+    >>> segment_logsumexp(pair, torch.zeros(2, 1)).flatten()
+    tensor([0.6931,   -inf])
+    """
+    check_shape("score", score, (csr.num_edges, None))
+    return reference.segment_logsumexp(csr, score)
+
+
 def segment_softmax(csr: CSR, score: Tensor) -> Tensor:
     """The softmax over each row's edges, float [E, H] from score float [E, H].
 
@@ -242,8 +253,7 @@ def segment_softmax(csr: CSR, score: Tensor) -> Tensor:
     >>> segment_softmax(pair, torch.zeros(2, 1)).flatten()
     tensor([0.5000, 0.5000])
     """
-    check_shape("score", score, (csr.num_edges, None))
-    return (score - reference.segment_logsumexp(csr, score)[csr.row_index()]).exp()
+    return (score - segment_logsumexp(csr, score)[csr.row_index()]).exp()
 
 
 def _pick(backend: str | None, tensor: Tensor, operation: str, on_gpu: str) -> str:

@@ -38,6 +38,14 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
         assert bool(model.table.grad[3].abs().sum() > 0) is reached
 
 
+def message_factors(model: GAT) -> torch.Tensor:
+    """c_i α_ij (1 + m_t) of the only layer and head, for every edge, [E, W]; ``edge_weights`` has the mean over W."""
+    csr = model.graph.adjacency
+    gain = (1 + model.attention[0].relation_gain.flatten(1)[csr.edge_type]).detach()
+    weights = model.edge_weights(torch.arange(csr.num_edges))[0].detach()
+    return (weights / gain.mean(dim=1))[:, None] * gain
+
+
 def vectors_in_the_loss(model: GAT, batch: Batch) -> torch.Tensor:
     """The final vectors that a step's loss is made of, [n, W]."""
     caught = []
@@ -51,12 +59,12 @@ def test_a_step_does_not_see_the_edge_that_it_is_to_predict() -> None:
     one_head = fitted(layers=1, heads=1, own_edges=False)
     csr = one_head.graph.adjacency
     e, final = one_head.table.detach(), one_head.propagate().detach()
-    weights = one_head.edge_weights(torch.arange(csr.num_edges))[0].detach()
-    weight = dict(zip(zip(csr.row_index().tolist(), csr.col.tolist(), strict=True), weights.tolist(), strict=True))
+    factors = message_factors(one_head)
+    factor = dict(zip(zip(csr.row_index().tolist(), csr.col.tolist(), strict=True), factors, strict=True))
     batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([2]), generator_for(1))
     user, item, negative = vectors_in_the_loss(one_head, batch).detach()
-    assert torch.allclose(user, final[0] - weight[0, 2] * e[2] / 2, atol=1e-6)
-    assert torch.allclose(item, final[2] - weight[2, 0] * e[0] / 2, atol=1e-6)
+    assert torch.allclose(user, final[0] - factor[0, 2] * e[2] / 2, atol=1e-6)
+    assert torch.allclose(item, final[2] - factor[2, 0] * e[0] / 2, atol=1e-6)
     assert torch.allclose(negative, final[4], atol=1e-6)
 
 
@@ -99,6 +107,21 @@ def test_without_facts_the_fact_loss_is_nothing() -> None:
     assert model.fact_loss(3, generator_for(1)) == 0
 
 
+def test_messages_are_scaled_by_their_relation() -> None:
+    """At α = LightGCN's weights: item 1 has two users' messages, doubled in the first place, and a fact's, tripled in the last."""
+    model = fitted(learned=False, layers=1, heads=1)
+    gain = model.attention[0].relation_gain.data
+    gain[model.graph.relations.index("interacts"), 0, 0] = 1.0
+    gain[model.graph.relations.index("rev_genre"), 0, 3] = 2.0
+    e, csr = model.table.detach(), model.graph.adjacency
+    weights = model.row_scale[3] * torch.tensor([model.degree[n] ** -0.5 for n in (0, 1, 5)])
+    weights = weights / torch.tensor([model.degree[n] ** -0.5 for n in (0, 1, 5)]).sum()
+    assert csr.rows(3).tolist() == [0, 1, 5]
+    users, fact = weights[0] * e[0] + weights[1] * e[1], weights[2] * e[5]
+    expected = users * torch.tensor([2.0, 1, 1, 1]) + fact * torch.tensor([1.0, 1, 1, 3])
+    assert torch.allclose(model.propagate()[3], (e[3] + expected) / 2, atol=1e-6)
+
+
 def test_items_that_nobody_used_are_what_knowledge_says() -> None:
     model = fitted(layers=1, learned=False)
     assert model.table[4].abs().sum() == 0
@@ -139,19 +162,14 @@ def test_folding_in_weighs_like_a_layer() -> None:
     model = fitted(layers=1)
     e = model.table.detach()
     newcomer = model.fold_in_vectors(pairs([(0, 0), (0, 1)], 1, 3))[0]
-    assert torch.allclose(newcomer, (e[2] / 2**0.5 + e[3] / 4**0.5) / 2, atol=1e-6)  # d: newcomer 2, items 1 and 2
+    gain = 1 + model.attention[0].relation_gain.detach()[model.graph.relations.index("rev_interacts")].flatten()
+    assert torch.allclose(newcomer, gain * (e[2] / 2**0.5 + e[3] / 4**0.5) / 2, atol=1e-6)  # d: 2; items 1 and 2
 
 
 def test_edge_weights_rebuild_the_layer() -> None:
-    model = fitted()
-    graph = model.graph
-    weights = model.edge_weights(torch.arange(graph.adjacency.num_edges))[0]
     one_head = fitted(heads=1, layers=1)
-    weights = one_head.edge_weights(torch.arange(graph.adjacency.num_edges))[0].detach()
-    e = one_head.table.detach()
-    received = torch.zeros_like(e).index_add(
-        0, graph.adjacency.row_index(), weights[:, None] * e[graph.adjacency.col.long()]
-    )
+    csr, e = one_head.graph.adjacency, one_head.table.detach()
+    received = torch.zeros_like(e).index_add(0, csr.row_index(), message_factors(one_head) * e[csr.col.long()])
     assert torch.allclose(one_head.propagate(), (e + received) / 2, atol=1e-6)
 
 
