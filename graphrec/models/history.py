@@ -98,7 +98,6 @@ class History(TrainedModel):
 
     name: ClassVar[str] = "history"
     Settings: ClassVar[type] = HistorySettings
-    capturable: ClassVar[bool] = False
     whole_users: ClassVar[bool] = True
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
@@ -111,6 +110,10 @@ class History(TrainedModel):
         if settings.pooling == "sequence" and (graph.times is None or not bool((graph.times >= 0).any())):
             return "the data has no timestamps"
         return None
+
+    @property
+    def capturable(self) -> bool:
+        return False
 
     @property
     def paired(self) -> bool:
