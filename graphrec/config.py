@@ -91,6 +91,8 @@ class RunConfig(BaseModel):
     def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Settings objects for the model and its views, and for nothing else."""
         name = values.get("model", "fused")
+        if model_class(name).name != name:
+            raise UsageError(f"model {name} has a label, which is for views of a fusion", "--model fused --views …")
         given = {key: _as_mapping(value) for key, value in values.get("models", {}).items()}
         settings = {name: make_settings(name, given.pop(name, {}))}
         if issubclass(model_class(name), Fused):

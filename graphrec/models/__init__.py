@@ -47,15 +47,19 @@ MODELS: dict[str, type[Model]] = {
 
 
 def model_class(name: str) -> type[Model]:
-    """The class registered under ``name``.
+    """The class of a model or of a view, which is named after its model: ``lightgcn``, or ``lightgcn-LABEL``.
 
     Raises:
         UsageError: no such model.
+
+    >>> model_class("spectral-lowpass").name
+    'spectral'
     """
-    if name not in MODELS:
-        hint = nearest(name, MODELS) or f"there are: {', '.join(MODELS)}"
+    model = name.partition("-")[0]
+    if model not in MODELS:
+        hint = nearest(model, MODELS) or f"there are: {', '.join(MODELS)}"
         raise UsageError(f"unknown model {name!r}", hint)
-    return MODELS[name]
+    return MODELS[model]
 
 
 def make_settings(name: str, values: Mapping[str, Any]) -> Any:
@@ -80,9 +84,9 @@ def build_model(name: str, graph: HeteroGraph, settings: Mapping[str, Any]) -> M
     """A model on a graph, not yet fitted, on the graph's device.
 
     Args:
-        name: of the model.
+        name: of the model, or of a view.
         graph: what it may know.
-        settings: by model name; a fusion needs those of its views too.
+        settings: by that name; a fusion needs those of its views too.
     """
     cls = model_class(name)
     if issubclass(cls, Fused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -139,7 +140,8 @@ class _Phases:
         trainer = Trainer(
             view,
             training,
-            seed=self.config.seed,
+            name=name,
+            seed=view_seed(self.config.seed, name),
             phase=phase,
             select=select if epochs is None and select.num_edges else None,
             checkpoint=self.checkpoints / f"{name}.{phase}.safetensors" if self.checkpoints else None,
@@ -165,6 +167,16 @@ class _Phases:
     def frame(self) -> pd.DataFrame:
         fields = [field.name for field in dataclasses.fields(Epoch)]
         return pd.DataFrame([dataclasses.asdict(row) for row in self.history], columns=fields)
+
+
+def view_seed(seed: int, name: str) -> int:
+    """What a view's draws derive from: the run's seed, and the view's label where it has one.
+
+    >>> view_seed(1, "lightgcn"), view_seed(1, "lightgcn-second") == view_seed(1, "lightgcn-third")
+    (1, False)
+    """
+    label = name.partition("-")[2]
+    return generator_for(seed, zlib.crc32(label.encode())).initial_seed() if label else seed
 
 
 def part_csr(dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> CSR:

@@ -100,6 +100,7 @@ class Trainer:
 
     Args:
         model: its first parameters are drawn here.
+        name: what the history calls it.
         config: epochs, batch size, learning rate, patience.
         seed: of every draw.
         phase: ``select`` or ``refit``, for the history.
@@ -115,6 +116,7 @@ class Trainer:
         model: TrainedModel,
         config: TrainingConfig,
         *,
+        name: str = "",
         seed: int,
         phase: str = "select",
         select: CSR | None = None,
@@ -124,6 +126,7 @@ class Trainer:
         on_stride: Callable[[Stride], None] = lambda stride: None,
     ) -> None:
         self.model = model
+        self.name = name or model.name
         self.config = config
         self.phase = phase
         self.select = select
@@ -172,7 +175,7 @@ class Trainer:
         self.progress.losses = []
         self.progress.history.append(
             Epoch(
-                model=self.model.name,
+                model=self.name,
                 phase=self.phase,
                 epoch=epoch,
                 epochs=self.config.epochs,
@@ -205,7 +208,7 @@ class Trainer:
         if now - self._told >= TELL_SECONDS:
             self._told = now
             steps = (len(losses), len(self.batches), float(losses.mean()), now - self._started, begun)
-            self.on_stride(Stride(self.model.name, self.phase, epoch, self.config.epochs, *steps))
+            self.on_stride(Stride(self.name, self.phase, epoch, self.config.epochs, *steps))
         if self.checkpoint is not None and now - self._saved >= SAVE_SECONDS:
             self._saved = now
             self._check_finite(losses, epoch)
@@ -218,7 +221,7 @@ class Trainer:
             return
         step = int((~losses.isfinite()).nonzero()[0])
         raise TrainingError(
-            f"{self.model.name}: the loss became {losses[step].item()} in epoch {epoch}, step {step + 1}",
+            f"{self.name}: the loss became {losses[step].item()} in epoch {epoch}, step {step + 1}",
             f"try a lower learning_rate than {self.config.learning_rate}",
         )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.config import make_config
+from graphrec.config import make_config, parse_config
 from graphrec.data import Part
 from graphrec.errors import UsageError
 from graphrec.models import Fused, views_of
@@ -76,3 +76,40 @@ def test_no_gpu_is_said() -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(UsageError, match="device cuda is not available"):
         fit_model(WORLD, make_config("gat", device="cuda"))
+
+
+def test_a_model_can_be_there_several_times_with_other_settings() -> None:
+    values = {
+        "model": "fused",
+        "training": {"epochs": 2, "batch_size": 128},
+        "models": {
+            "fused": {"views": ["lightgcn", "lightgcn-wide", "popularity"]},
+            "lightgcn": {"width": 8},
+            "lightgcn-wide": {"width": 16},
+        },
+    }
+    fitted = fit_model(WORLD, parse_config(values))
+    assert {name: view.settings.width for name, view in views_of(fitted.model).items() if name != "popularity"} == {
+        "lightgcn": 8,
+        "lightgcn-wide": 16,
+    }
+    assert fitted.history.model.unique().tolist() == ["lightgcn", "lightgcn-wide"]
+    assert set(fitted.epochs) == {"lightgcn", "lightgcn-wide"}
+
+
+def test_a_label_changes_the_draws_and_no_label_leaves_them() -> None:
+    alone = fit_model(WORLD, make_config("lightgcn", **QUICK)).model
+    views = ("lightgcn", "lightgcn-b", "lightgcn-c")
+    fused = views_of(fit_model(WORLD, make_config("fused", views=views, **QUICK)).model)
+    tables = [view.table for view in fused.values()]
+    assert torch.equal(tables[0], alone.table)
+    assert not torch.equal(tables[0], tables[1]) and not torch.equal(tables[1], tables[2])
+
+
+def test_a_model_by_itself_has_no_label() -> None:
+    with pytest.raises(UsageError, match="has a label"):
+        make_config("lightgcn-b")
+    with pytest.raises(UsageError, match="distinct"):
+        make_config("fused", views=("lightgcn", "fused-again"))
+    with pytest.raises(UsageError, match="letters"):
+        make_config("fused", views=("lightgcn-a b",))
