@@ -18,6 +18,9 @@ from graphrec.models import Fused, make_settings, model_class
 from graphrec.models.objective import WITHOUT_NEGATIVES
 
 NEIGHBOR = "add --sampling neighbor"
+OWN_TABLE = (
+    "a setting for one view alone stands in the view's own table, [models.VIEW], of a TOML file given by --config"
+)
 
 
 class TrainingConfig(BaseModel):
@@ -93,7 +96,7 @@ class RunConfig(BaseModel):
         given = {key: _as_mapping(value) for key, value in values.get("models", {}).items()}
         settings = {name: make_settings(name, given.pop(name, {}))}
         if issubclass(model_class(name), Fused):
-            settings |= {view: make_settings(view, given.pop(view, {})) for view in settings[name].views}
+            settings |= {view: _view_settings(view, given.pop(view, {})) for view in settings[name].views}
         if given:
             raise UsageError(f"settings for {', '.join(given)}, which model {name} does not use")
         return {**values, "models": settings}
@@ -123,7 +126,8 @@ class RunConfig(BaseModel):
 def make_config(model: str = "fused", **options: Any) -> RunConfig:
     """A run's configuration from flat options, each put where it belongs.
 
-    A setting that several of the run's models have (``width``, say) is set for all of them.
+    A setting that several of the run's models have (``width``, say) is set for all of them; a value that one of them
+    refuses is an error.
 
     Args:
         model: name of the model.
@@ -180,6 +184,20 @@ def _members(model: str, settings: Mapping[str, Any], options: Mapping[str, Any]
     given = options.get("views", _as_mapping(settings.get(model, {})).get("views"))
     views = make_settings(model, {} if given is None else {"views": given}).views
     return [model, *views]
+
+
+def _view_settings(name: str, values: Mapping[str, Any]) -> Any:
+    """The settings of a fusion's view.
+
+    Raises:
+        UsageError: naming the view.
+    """
+    try:
+        return make_settings(name, values)
+    except UsageError as error:
+        if error.hint:  # of a setting that the view does not have, and the message names it
+            raise
+        raise UsageError(f"view {name}: {error.message}", OWN_TABLE) from None
 
 
 def _follow_fanout(merged: dict[str, Any], names: list[str]) -> None:

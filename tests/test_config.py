@@ -46,6 +46,26 @@ def test_mistakes_are_named(model: str, options: dict[str, object], message: str
     assert message in str(caught.value)
 
 
+def test_a_setting_goes_to_each_view_that_has_it() -> None:
+    config = make_config("fused", views=("lightgcn", "history", "item_knn"), loss="softmax")
+    assert config.models["lightgcn"].loss == config.models["history"].loss == "softmax"
+
+
+def test_a_view_that_refuses_a_value_is_named_and_others_may_have_it(tmp_path: Path) -> None:
+    views = ("lightgcn", "history")
+    with pytest.raises(UsageError) as caught:
+        make_config("fused", views=views, loss="bsl")
+    assert str(caught.value).splitlines() == [
+        "view history: loss must be softmax or bpr, got bsl",
+        "a setting for one view alone stands in the view's own table, [models.VIEW], of a TOML file given by --config",
+    ]
+    (tmp_path / "run.toml").write_text(
+        '[models.fused]\nviews = ["lightgcn", "history"]\n[models.lightgcn]\nloss = "bsl"\n'
+    )
+    models = read_config(tmp_path / "run.toml").models
+    assert (models["lightgcn"].loss, models["history"].loss) == ("bsl", "softmax")
+
+
 @pytest.mark.parametrize("text", ["model = ", 'model = "gat"\nunknown = 1\n', "[models.ease]\nl2 = 1\n"])
 def test_a_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.toml"

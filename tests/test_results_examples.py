@@ -155,7 +155,9 @@ def test_compare_from_end_to_end(script, tmp_path: Path, monkeypatch, capsys) ->
     assert "shop gat left out: the data has no knowledge" in told.err
     found = json.loads((tmp_path / "out" / "results.json").read_text())
     assert set(found["sets"]["shop"]) == {"item_knn", "lightgcn", "fused", "fused-attention", "fused-constant"}
-    assert found["test_reads"] == 5
+    reads = [json.loads(line) for line in (tmp_path / "out" / "shop" / "test_reads.jsonl").read_text().splitlines()]
+    assert found["test_reads"] == len(reads) == 5
+    assert all(read["groups"] == ["all", "rare", "new"] for read in reads)
     (test,) = found["tests"]
     assert test["p_holm"] == test["p_value"] and test["num_users"] > 40
     fused = found["sets"]["shop"]["fused"][0]

@@ -13,7 +13,8 @@ settings that were chosen for them, and its weights are fitted on the blend rows
 to use, its weights by attention and its constant weights are judged.
 
 Each trial and each judging is written down when it is done, so a stopped call goes on; what other settings gave is made
-anew. --tables prints what there is. Every reading of test rows is a line of test_reads.jsonl.
+anew. --tables prints what there is. Every reading of test rows is a line of test_reads.jsonl, which names the groups
+judged on them at once.
 The tests at the end are paired t-tests over users of recall@20, averaged over the seeds; all p-values together, over
 all sets, are corrected by Holm's method. Tables go to stdout, as Markdown; results.json is in --out.
 """
@@ -114,7 +115,7 @@ def judge(here: Set, model: Model, folder: Path, told: Options) -> None:
     """Read the test rows, all and those of rare items, and write down the values of each user."""
     train, test = model.graph.seen, part_csr(here.data, Part.TEST)
     with (here.folder / READS).open("a", encoding="utf-8") as reads:
-        reads.write(json.dumps({"view": folder.parent.name, **told}) + "\n")
+        reads.write(json.dumps({"view": folder.parent.name, "groups": list(GROUPS), **told}) + "\n")
     found, tables = {}, []
     for group, below in GROUPS.items():
         rows = test if below is None else keep_rare(test, train, below=below)

@@ -77,8 +77,8 @@ class Model(nn.Module, ABC):
         """Scores of all items for people the model has never met, from the items they used.
 
         Args:
-            history: [B, I], a row a person. Its values, where it has some, are places in time (0 is the oldest), for
-                models that read the order; they are no weights.
+            history: [B, I], a row a person. Its values, where it has some, are places in the order of use (0 is the
+                oldest), for models that read it; they are neither times nor weights.
 
         Returns:
             float32 [B, I].

@@ -136,7 +136,7 @@ def mean_of_used(history: CSR, items: Tensor) -> Tensor:
     """The mean of the vectors of each row's items, 0 for a row without any.
 
     Args:
-        history: [B, I]; its values, which may be places in time, do not count.
+        history: [B, I]; its values, which may be places in the order of use, do not count.
         items: float [I, W].
     """
     return spmm(replace(history, value=None), items) / history.degree.clamp(min=1)[:, None]

@@ -22,7 +22,11 @@ from graphrec.models.inverse import invert_, symmetric_rows
 from graphrec.models.item_item import ItemItem, ItemItemSettings, keep_largest, products, structure
 
 _BLOCK_ENTRIES = 2**22
-"""Entries of the inverse that are looked through at once: about 150 MB with all that is made of them."""
+"""Entries of the inverse that are looked through at once."""
+_ENTRY_BYTES = 36
+"""Of an entry of such a block with all that is made of it: 150 MB in all."""
+_KEPT_BYTES = 12
+"""Of a kept weight: float32, and an int64 column."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,13 @@ class EASE(ItemItem):
 
     @classmethod
     def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
-        needed, free = 4 * graph.num_items**2, available_memory()
+        size, count = graph.num_items, max(0, min(settings.neighbours, graph.num_items - 1))
+        needed, free = _peak(size, count), available_memory()
         if needed <= free:
             return None
         return (
-            f"its matrix of {graph.num_items:,} × {graph.num_items:,} items needs {needed / 1e9:.1f} GB of memory, "
-            f"and {free / 1e9:.1f} GB are free"
+            f"its matrix of {size:,} × {size:,} items and {count:,} kept weights an item need {needed / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free"
         )
 
     def nearest(self) -> Iterator[sparse.csr_array]:
@@ -90,3 +95,13 @@ class EASE(ItemItem):
             gram[row, block.indices] = block.data
         gram.flat[:: len(gram) + 1] += self.settings.ridge
         return torch.from_numpy(gram)
+
+
+def _peak(size: int, count: int) -> int:
+    """The most bytes that fitting takes, but for about 4 kB an item of the inversion's panels.
+
+    The matrix goes when the last weights are kept; then these are there twice, while they are turned. A block's memory
+    is not given back by then.
+    """
+    matrix, kept, block = 4 * size**2, _KEPT_BYTES * size * count, _ENTRY_BYTES * min(_BLOCK_ENTRIES, size**2)
+    return max(matrix, kept) + kept + block

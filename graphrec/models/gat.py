@@ -85,7 +85,10 @@ class GAT(EmbeddingModel):
 
     @torch.no_grad()
     def take_shared(self, other: Self) -> None:
-        """Attention, relation by relation of the same name; a relation that ``other`` did not know starts at 0."""
+        """Attention and the weights of facts, relation by relation of the same name.
+
+        A relation that ``other`` did not know starts with attention 0 and, as in any run, with the weights 1 of facts.
+        """
         known = {name: number for number, name in enumerate(other.graph.relations)}
         pairs = [(number, known[name]) for number, name in enumerate(self.graph.relations) if name in known]
         now, before = (torch.tensor(numbers) for numbers in zip(*pairs, strict=True))
@@ -98,6 +101,9 @@ class GAT(EmbeddingModel):
                 (mine.relation_gain, theirs.relation_gain),
             ):
                 relations.zero_()[now] = earlier[before].to(relations)
+        if self.settings.knowledge_weight > 0 and other.settings.knowledge_weight > 0:
+            here, there = now[::2] // 2, before[::2] // 2  # each relation is followed by its inverse
+            self.fact_weight[here] = other.fact_weight[there].to(self.fact_weight)
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator) -> None:

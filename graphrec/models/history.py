@@ -98,7 +98,6 @@ class History(TrainedModel):
 
     name: ClassVar[str] = "history"
     Settings: ClassVar[type] = HistorySettings
-    capturable: ClassVar[bool] = False
     whole_users: ClassVar[bool] = True
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
@@ -111,6 +110,10 @@ class History(TrainedModel):
         if settings.pooling == "sequence" and (graph.times is None or not bool((graph.times >= 0).any())):
             return "the data has no timestamps"
         return None
+
+    @property
+    def capturable(self) -> bool:
+        return False
 
     @property
     def paired(self) -> bool:
@@ -182,12 +185,18 @@ class History(TrainedModel):
 
     @torch.no_grad()
     def fold_in(self, history: CSR) -> Tensor:
-        """Scores from a history alone; for ``sequence`` its values say the order, and without them all is one time."""
+        """Scores from a history alone.
+
+        For ``sequence`` its values say the order, and without them all is one time. Nobody gives the times of a
+        newcomer's items, so that these have no vector for the time gap, which those of known users have.
+        """
         return self.pool.score(self, Timeline.of_history(history))
 
     @torch.no_grad()
     def contributions(self, history_items: Tensor, item: int) -> Tensor:
         """What each used item adds to the score of one item; for ``sequence``, what the score loses without it.
+
+        Either way the history is read as a newcomer's is, its times unknown.
 
         Args:
             history_items: integers [n], the used items, oldest first.

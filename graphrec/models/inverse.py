@@ -18,7 +18,7 @@ def invert_(upper: Tensor, block: int = _BLOCK) -> bool:
     The symmetric sweep (Goodnight 1979, *A tutorial on the SWEEP operator*), a block of rows K at a time:
     A_RR −= A_RK A_KK⁻¹ A_KR for the other rows R, A_RK ← A_RK A_KK⁻¹, A_KK ← −A_KK⁻¹; after all blocks A is −A⁻¹. It
     is n³ operations as Cholesky's way is, nearly all of them matrix products. LAPACK would do as well, but OpenBLAS's
-    threaded routines write beyond their buffers from some ten thousand rows on.
+    threaded routines segfaulted here, on a machine of two cores, from some ten thousand rows on; why is not known.
 
     Args:
         upper: float32 [n, n], changed in place; right on and above the diagonal.

@@ -96,6 +96,10 @@ class LightGCN(EmbeddingModel):
         return self.graph.adjacency.degree.clamp(min=1).double().rsqrt().float()
 
     @property
+    def capturable(self) -> bool:
+        return self.settings.contrast == "none" and self.settings.edge_dropout == 0
+
+    @property
     def mean_from(self) -> int:
         return 0 if self.settings.contrast == "none" else 1
 

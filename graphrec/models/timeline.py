@@ -34,7 +34,7 @@ class Timeline:
 
     @classmethod
     def of_history(cls, history: CSR) -> Timeline:
-        """That of histories whose values, if any, are places in time."""
+        """That of histories whose values, if any, are places in the order of use, which leaves the times unknown."""
         return cls(history, None) if history.value is None else cls._sorted(history, history.value, None)
 
     @classmethod

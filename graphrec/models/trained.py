@@ -20,11 +20,9 @@ class TrainedModel(Model):
     What scoring needs is computed once between ``eval()`` and the next ``train()`` and kept.
 
     Attributes:
-        capturable: whether no shape in the loss depends on what is in a batch, as a CUDA graph asks.
         whole_users: whether a batch is to hold all pairs of its users (but those cut off at its ends), not any pairs.
     """
 
-    capturable: ClassVar[bool] = True
     whole_users: ClassVar[bool] = False
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
@@ -47,6 +45,11 @@ class TrainedModel(Model):
             other: of the same settings.
             now, before: the nodes that both graphs have, by their numbers here and there, int64 [n] each.
         """
+
+    @property
+    def capturable(self) -> bool:
+        """Whether a CUDA graph can repeat the loss: no shape depends on what is in a batch, and no step draws anew."""
+        return True
 
     @property
     def paired(self) -> bool:

@@ -225,6 +225,7 @@ class Recommender:
                 other edges alone, from samples of so many neighbours.
 
         Raises:
+            DataError: a view of the model cannot carry the newer data (no timestamps, say).
             UsageError: a fan-out that does not fit the model.
         """
         return Recommender(extend_run(self.run, data, fanout))

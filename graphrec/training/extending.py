@@ -13,6 +13,7 @@ from graphrec.sampling import Fanout, generator_for
 from graphrec.sparse import CSR, spmm
 from graphrec.training.fitting import graph_for
 from graphrec.training.inference import embed
+from graphrec.training.views import check_views
 from graphrec.training.warm import Start, known_nodes, take_over
 
 
@@ -30,9 +31,12 @@ def extend_model(dataset: Dataset, config: RunConfig, start: Start, fanout: Fano
             and nodes that are new or have other edges get theirs from samples.
 
     Raises:
+        DataError: the model, or a view of a fusion, cannot carry the newer data.
         UsageError: the fan-out does not fit the model or its graph.
     """
-    model = build_model(config.model, graph_for(dataset, config), config.models)
+    graph = graph_for(dataset, config)
+    check_views(config, graph)
+    model = build_model(config.model, graph, config.models)
     for name, view in views_of(model).items():
         if isinstance(view, TrainedModel):
             take_over(view, name, dataset, start)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from graphrec.errors import UsageError
-from graphrec.models import EASE, ease
+from graphrec.models import EASE, ease, item_item
 from graphrec.models.ease import EASESettings
 from tests.models.items import graph_of, kept_matrix, matrix_of, random_graph
 
@@ -45,12 +47,32 @@ def test_each_column_is_the_ridge_regression_on_the_other_items() -> None:
 
 
 def test_a_matrix_beyond_memory_is_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4 · 30,000² = 3.6 GB, 12 · 30,000 · 200 = 0.07 and a block 0.15 GB; or 24 · 30,000 · 29,999 + 0.15: 21.75."""
     graph = graph_of([], 1, 30_000)
-    monkeypatch.setattr(ease, "available_memory", lambda: 4 * 30_000**2)
+    monkeypatch.setattr(ease, "available_memory", lambda: 4 * 10**9)
     assert EASE.obstacle(graph, EASESettings()) is None
+    said = EASE.obstacle(graph, EASESettings(neighbours=30_000))
+    matrix = "its matrix of 30,000 × 30,000 items"
+    assert said == f"{matrix} and 29,999 kept weights an item need 21.8 GB of memory, and 4.0 GB are free"
     monkeypatch.setattr(ease, "available_memory", lambda: 10**9)
     said = EASE.obstacle(graph, EASESettings())
-    assert said == "its matrix of 30,000 × 30,000 items needs 3.6 GB of memory, and 1.0 GB are free"
+    assert said == f"{matrix} and 200 kept weights an item need 3.8 GB of memory, and 1.0 GB are free"
+    assert EASE.obstacle(graph_of([], 0, 0), EASESettings()) is None
+
+
+@pytest.mark.parametrize("neighbours", [20, 200, 500])
+def test_the_memory_asked_for_is_what_fitting_takes(neighbours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NumPy takes it, with blocks small beside the matrix; what torch takes (panels and blocks) is not seen."""
+    monkeypatch.setattr(ease, "_BLOCK_ENTRIES", 2**13)
+    monkeypatch.setattr(item_item, "_BLOCK_PAIRS", 2**13)
+    model = EASE(random_graph(0, num_users=40, num_items=500), EASESettings(neighbours=neighbours))
+    tracemalloc.start()
+    model.fit()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    for free, refused in ((0.9 * peak, True), (1.5 * peak, False)):
+        monkeypatch.setattr(ease, "available_memory", lambda free=free: free)
+        assert (EASE.obstacle(model.graph, model.settings) is not None) == refused
 
 
 def test_a_ridge_too_small_for_the_data() -> None:

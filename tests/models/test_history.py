@@ -280,6 +280,19 @@ def test_a_sequence_folds_in_by_the_order_given() -> None:
     assert lost[1].item() == pytest.approx((expected[5] - without).item(), abs=1e-4)
 
 
+def test_someone_new_has_an_order_and_no_time_gaps() -> None:
+    """User 0 used 1, 3 and 0, ten units apart; who comes new with these items has no such gaps, however places lie."""
+    model = made(drawn=True, pooling="sequence")
+    known = model.score_block(torch.tensor([0]))
+    near, far = (
+        model.fold_in(CSR.from_pairs([0, 0, 0], [0, 1, 3], 1, 6, value=places)) for places in ([2, 0, 1], [20, 0, 10])
+    )
+    assert torch.equal(near, far)
+    assert not torch.allclose(near, known, atol=1e-3)
+    torch.nn.init.zeros_(model.pool.encoder.gap)
+    assert torch.allclose(near, model.eval().score_block(torch.tensor([0])), atol=1e-5)
+
+
 def test_a_sequence_needs_times() -> None:
     settings = HistorySettings(pooling="sequence")
     assert History.obstacle(timed(), settings) is None

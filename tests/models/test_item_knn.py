@@ -145,6 +145,14 @@ def test_bm25_by_hand() -> None:
     assert model.contributions(torch.tensor([1]), 0).item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("weighting", ["tfidf", "bm25"])
+def test_items_whose_users_weigh_nothing_are_like_none(weighting: str) -> None:
+    """Of 3 items user 0 used 2, 0 and 1, and weighs ln²(3 / (1 + 2)) = 0: both 0 / 0, which counts as 0."""
+    model = fitted(replace(COSINE, weighting=weighting), graph_of([(0, 0), (0, 1), (1, 2)], 2, 3))
+    assert torch.equal(model.score_block(torch.tensor([0, 1])), torch.zeros(2, 3))
+    assert torch.equal(model.similarity_block(torch.tensor([0, 1])), torch.zeros(2, 3))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("neighbours", 0), ("shrink", -1.0), ("damping", -0.1), ("balance", 1.5), ("weighting", "okapi")],

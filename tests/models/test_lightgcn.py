@@ -153,6 +153,12 @@ def test_noise_and_dropout_are_for_training_alone() -> None:
     assert not torch.equal(noisy.train().propagate(generator_for(1)), noisy.propagate())
 
 
+def test_what_draws_in_a_step_is_not_captured() -> None:
+    assert fitted().capturable
+    for drawing in ({"contrast": "simgcl"}, {"contrast": "xsimgcl"}, {"edge_dropout": 0.1}):
+        assert not fitted(**drawing).capturable
+
+
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [

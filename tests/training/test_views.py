@@ -57,6 +57,17 @@ def test_the_report_says_what_is_left_out(tmp_path: Path) -> None:
     assert f"demanding is left out: {WORLD.num_items} items are too few." in page
 
 
+@pytest.mark.parametrize("options", [{"model": "demanding"}, {"views": ("item_knn", "demanding")}])
+def test_a_run_is_not_extended_with_data_that_a_view_cannot_carry(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Demanding, "obstacle", ItemKNN.obstacle)
+        recommender = graphrec.train(WORLD, seed=1, **options)
+    with pytest.raises(DataError, match=rf"extended with this data: demanding: {WORLD.num_items} items are too few"):
+        recommender.extend(WORLD)
+
+
 @pytest.mark.parametrize("options", [{"model": "demanding"}, {"views": ("demanding",)}])
 def test_nothing_left_is_an_error(options: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"no model can be fitted: demanding: .* are too few"):

@@ -44,8 +44,8 @@ LATER = world(
 )
 
 
-def start(model: str) -> Start:
-    options = QUICK | ({} if model == "lightgcn" else {"heads": 2})
+def start(model: str, **settings: float) -> Start:
+    options = QUICK | ({} if model == "lightgcn" else {"heads": 2}) | settings
     return Start(EARLIER, fit_model(EARLIER, make_config(model, **options)).model)
 
 
@@ -100,6 +100,21 @@ def test_relations_are_known_by_their_names() -> None:
             assert not new[number].any()
         else:
             assert torch.equal(new[number], old[earlier.model.graph.relations.index(name)])
+
+
+def test_weights_of_facts_are_known_by_the_names_of_their_relations() -> None:
+    """Only where both runs learn facts; a relation that is new starts at ones, as in any run."""
+    options = QUICK | {"heads": 2}
+    earlier = start("gat", knowledge_weight=0.1)
+    old, known = earlier.model.fact_weight, earlier.model.graph.relations[::2]
+    assert not torch.equal(old, torch.ones_like(old))
+    later = extend_model(LATER, make_config("gat", **options, knowledge_weight=0.1), earlier)
+    names = later.graph.relations[::2]
+    assert set(names) == {*known, "a_new_one"} and names[: len(known)] != known
+    for name, weight in zip(names, later.fact_weight, strict=True):
+        assert torch.equal(weight, old[known.index(name)] if name in known else torch.ones_like(weight))
+    anew = extend_model(LATER, make_config("gat", **options, knowledge_weight=0.1), start("gat"))
+    assert torch.equal(anew.fact_weight, torch.ones_like(anew.fact_weight))
 
 
 def test_training_goes_on_from_there(tmp_path: Path) -> None:
