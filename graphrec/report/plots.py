@@ -117,13 +117,15 @@ def heat_maps(
 
 
 def _heat_map(axes: Axes, values: np.ndarray, highest: float) -> None:
-    axes.imshow(values, cmap=HEAT, vmin=0, vmax=highest, aspect="auto")
+    edges = [np.arange(size + 1) - 0.5 for size in values.T.shape]
+    axes.pcolormesh(*edges, values, cmap=HEAT, vmin=0, vmax=highest, edgecolor="white", linewidth=0.7)
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             ink = "white" if value > 0.8 * highest else "#1d2733"
             axes.text(column, row, f"{100 * value:.0f}", color=ink, fontsize=8, ha="center", va="center")
     axes.axhline(len(values) - 1.5, color="white", linewidth=3)
     axes.axvline(values.shape[1] - 1.5, color="white", linewidth=3)
+    axes.set_ylim(len(values) - 0.5, -0.5)
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
 

@@ -135,7 +135,12 @@ def _shown(voices: Voices, views: tuple[str, ...]) -> list[Html]:
     items, item = degree_groups(voices.item_degree)
     means = group_means(voices.shares, person, item)
     rows, columns = [*people, "all"], [*items, "all"]
-    words = _in_words(views, people, means[:, :-1, -1])
+    words = " ".join(
+        (
+            _in_words(views, "For people with {} items", people, means[:, :-1, -1]),
+            _in_words(views, "On items of {} people", items, means[:, -1, :-1]),
+        )
+    )
     source = plots.heat_maps(
         dict(zip(views, means, strict=True)),
         rows,
@@ -175,17 +180,18 @@ def _overall(voices: Voices, views: tuple[str, ...]) -> Html:
     return page.table(caption, ["view", "mean share", "loudest in", "speaks against in"], rows)
 
 
-def _in_words(views: tuple[str, ...], people: list[str], shares: np.ndarray) -> str:
-    """Who is loudest for the people with the fewest and the most items; shares [S, R].
+def _in_words(views: tuple[str, ...], whom: str, groups: list[str], shares: np.ndarray) -> str:
+    """Who is loudest in the first and in the last group; shares [S, groups].
 
-    >>> _in_words(("knn", "gat"), ["1–5", "6–90"], np.array([[0.7, 0.4], [0.3, 0.6]]))
+    >>> _in_words(("knn", "gat"), "For people with {} items", ["1–5", "6–90"], np.array([[0.7, 0.4], [0.3, 0.6]]))
     'For people with 1–5 items knn speaks loudest (70 %), for people with 6–90 items gat (60 %).'
     """
-    loudest = [
-        f"{views[best]} {{}}({_percent(shares[best, place])})" for place, best in enumerate(shares.argmax(axis=0))
-    ]
-    first = f"For people with {people[0]} items {loudest[0].format('speaks loudest ')}"
-    return first + (f", for people with {people[-1]} items {loudest[-1].format('')}." if len(people) > 1 else ".")
+    first, last = shares.argmax(axis=0)[[0, -1]]
+    words = f"{whom.format(groups[0])} {views[first]} speaks loudest ({_percent(shares[first, 0])})"
+    if len(groups) > 1:
+        other = "too" if first == last else views[last]
+        words += f", {whom[0].lower()}{whom[1:].format(groups[-1])} {other} ({_percent(shares[last, -1])})"
+    return f"{words}."
 
 
 def _percent(share: float) -> Number:
