@@ -20,6 +20,7 @@ from graphrec.models import GAT
 from graphrec.report import plots, write_report
 from graphrec.report.explained import attention_shares
 from graphrec.report.page import safe, table, tag
+from graphrec.report.weighed import TITLE
 from tests.worlds import small_world
 
 EVIL = "<script>alert(1)</script>"
@@ -47,6 +48,8 @@ class Checker(HTMLParser):
             self.wrong.append(f"{tag} loads {given}")
         if tag == "img" and not given.get("alt"):
             self.wrong.append("a picture without alt text")
+        if any("_" in name for name in given):
+            self.wrong.append(f"{tag} has {given}, which nobody reads")
         if tag == "th" and given.get("scope") not in ("row", "col"):
             self.wrong.append("a table header without scope")
 
@@ -88,7 +91,7 @@ def test_report_holds_the_numbers_of_the_run(model: str, data: Dataset, tmp_path
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert f"{metrics['valid']['recall@20']:.4f}" in page
     assert "have not been read" in page
-    expected = ["Quality", *(["Learning"] if trained else []), *(["Fusion"] if model == "fused" else [])]
+    expected = ["Quality", *(["Learning"] if trained else []), *(["Fusion", TITLE] if model == "fused" else [])]
     expected += ["A few people", *(["Attention"] if model in ("gat", "fused") else []), "Data", "Graph", "Settings"]
     assert checker.headings == expected
     if model == "fused":

@@ -1,4 +1,4 @@
-"""A view whose vectors are given, to test what is built on views."""
+"""Views whose vectors or scores are given, to test what is built on views."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from graphrec.graph import HeteroGraph
-from graphrec.models import EmbeddingModel, EmbeddingSettings
+from graphrec.models import EmbeddingModel, EmbeddingSettings, Model
+from graphrec.models.base import NoSettings
 from graphrec.sparse import CSR
 
 
@@ -34,3 +35,22 @@ class FixedVectors(EmbeddingModel):
 
     def edge_weights(self, edges: Tensor) -> Tensor:
         return torch.zeros(1, len(edges))
+
+
+class FixedScores(Model):
+    """Scores by a given table, for known users alone."""
+
+    name: ClassVar[str] = "table"
+
+    def __init__(self, graph: HeteroGraph, table: Tensor) -> None:
+        super().__init__(graph, NoSettings())
+        self.table = table
+
+    def score_block(self, users: Tensor) -> Tensor:
+        return self.table[users]
+
+    def fold_in(self, history: CSR) -> Tensor:
+        raise NotImplementedError
+
+    def similarity_block(self, items: Tensor) -> Tensor:
+        raise NotImplementedError

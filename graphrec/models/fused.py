@@ -6,7 +6,7 @@ S views, B users in a block, I items, n items of a user, C candidates.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import TrainingError, UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.layers import CONTEXTS, combine, weigh
 from graphrec.models.base import Model, check_setting
@@ -112,7 +112,7 @@ class Fused(Model):
             view.fit()
 
     def on_graph(self, graph: HeteroGraph) -> Self:
-        views = {name: view.on_graph(graph) for name, view in zip(self.views, self._members(), strict=True)}
+        views = {name: view.on_graph(graph) for name, view in self._by_name()}
         twin = type(self)(graph, self.settings, views).to(graph.device)
         twin.copy_weights(self)
         return twin.eval()
@@ -170,11 +170,17 @@ class Fused(Model):
         Returns:
             float32 [S, n]; the sum over views is the score.
         """
+        if self.chosen is None:
+            return self.weighed_parts(user, items)
         users = torch.tensor([user], device=self.graph.device)
-        if self.chosen is not None:
-            parts = torch.zeros(len(self.views), len(items), device=self.graph.device)
-            parts[self.chosen_index] = self._chosen_view().score_block(users)[0, items]
-            return parts
+        parts = torch.zeros(len(self.views), len(items), device=self.graph.device)
+        parts[self.chosen_index] = self._chosen_view().score_block(users)[0, items]
+        return parts
+
+    @torch.no_grad()
+    def weighed_parts(self, user: int, items: Tensor) -> Tensor:
+        """a_s γ_s z̃_s of a known user's items, float32 [S, n], also where a view is used instead of the fusion."""
+        users = torch.tensor([user], device=self.graph.device)
         history = rows_of(self.graph.seen, users)
         return self.weigh(self.standardized(history, users)[..., items], history.degree, items[None])[:, 0]
 
@@ -185,6 +191,9 @@ class Fused(Model):
         Args:
             history: CSR [B, I], what each person has trained on.
             users: int64 [B], their numbers; None for people the model has never met.
+
+        Raises:
+            TrainingError: a view gives a score that is infinite or not a number.
         """
         scores, mean, scale = self._view_scores(history, users)
         return scores.sub_(mean[..., None]).mul_(scale[..., None])
@@ -206,7 +215,7 @@ class Fused(Model):
         """Every view's own scores, float32 [S, B, I], and the m and 1 / s of z̃ for each, [S, B]."""
         result = torch.empty(len(self.views), history.num_rows, history.num_cols, device=history.device)
         standards = []
-        for scores, view in zip(result, self._members(), strict=True):
+        for scores, (name, view) in zip(result, self._by_name(), strict=True):
             if isinstance(view, VectorModel):
                 vectors = view.fold_in_vectors(history) if users is None else view.user_vectors()[users]
                 torch.mm(vectors, view.item_vectors().T, out=scores)
@@ -215,6 +224,7 @@ class Fused(Model):
             else:
                 scores.copy_(view.fold_in(history) if users is None else view.score_block(users))
                 moments = score_moments(scores)
+            _check_finite(name, *moments)
             standards.append(standard_scale(scores, *moments, history))
         mean, scale = (torch.stack(parts) for parts in zip(*standards, strict=True))
         return result, mean, scale
@@ -239,12 +249,21 @@ class Fused(Model):
     def _members(self) -> list[Model]:
         return list(self.views.values())  # type: ignore[arg-type]
 
+    def _by_name(self) -> Iterable[tuple[str, Model]]:
+        return zip(self.views, self._members(), strict=True)
+
     def _chosen_view(self) -> Model:
         return self._members()[int(self.chosen_index)]
 
     def _degrees(self) -> tuple[Tensor, Tensor]:
         """Interactions of each user [U] and of each item [I] in the graph."""
         return self.graph.seen.degree, self.graph.seen.transpose[0].degree
+
+
+def _check_finite(view: str, mean: Tensor, variance: Tensor) -> None:
+    """One score that is infinite or not a number makes its row's moments so."""
+    if not (mean.isfinite() & variance.isfinite()).all():
+        raise TrainingError(f"the view {view} gives scores that are not finite", "leave it out, or train it anew")
 
 
 def _location_and_scale(degree: Tensor) -> Tensor:

@@ -101,14 +101,13 @@ def fusion_section(run: Run) -> Html | None:
     fusion: dict[str, Any] | None = run.metrics.get("fusion")
     if fusion is None:
         return None
-    verdict = (
-        f"The {fusion['chosen']} view is used alone" if fusion["chosen"] else "The views are weighed for each pair"
-    )
-    words = page.tag("p", page.tag("strong", verdict + "."), " ", fusion["reason"].capitalize(), ".")
+    words = page.tag("p", page.tag("strong", _verdict(fusion)), " ", _sentence(fusion["reason"]))
     counts = (
         f"The weights were fitted on {fusion['num_fit_rows']:,} held-out rows of {fusion['num_fit_users']:,} people "
         f"and judged on the rows of {fusion['num_judges']:,} others."
     )
+    if not fusion["num_fit_users"]:
+        counts = "No weights were fitted."
     inside = [words, page.tag("p", counts, class_="quiet")]
     inside += [page.tag("p", f"{view} is left out: {why}.") for view, why in run.config.left_out.items()]
     if fusion["judged"]:
@@ -122,6 +121,17 @@ def fusion_section(run: Run) -> Html | None:
     columns = ["view", "scale γ", *(f"w: {context.replace('_', ' ')}" for context in contexts)]
     inside.append(page.table("Fitted weights; γ = 1 and w = 0 is the plain mean", columns, rows))
     return page.section("Fusion", *inside)
+
+
+def _verdict(fusion: dict[str, Any]) -> str:
+    if fusion["chosen"]:
+        return f"The {fusion['chosen']} view is used alone."
+    attends = any(weight for weights in fusion["attention"].values() for weight in weights.values())
+    return "The views are weighed for each pair." if attends else "The views have the same weights for every pair."
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}."
 
 
 def _parts(run: Run) -> tuple[dict[str, float], dict[str, float], dict[str, dict[str, float]]]:

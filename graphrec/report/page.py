@@ -88,7 +88,8 @@ def tag(name: str, *inside: object, **attributes: str) -> Html:
     >>> tag("td", "a & b", class_="number")
     '<td class="number">a &amp; b</td>'
     """
-    written = "".join(f' {key.rstrip("_")}="{html.escape(value)}"' for key, value in attributes.items())
+    names = {key: key.rstrip("_").replace("_", "-") for key in attributes}
+    written = "".join(f' {names[key]}="{html.escape(value)}"' for key, value in attributes.items())
     return Html(f"<{name}{written}>{join(inside)}</{name}>")
 
 

@@ -87,7 +87,7 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     would spend the weights on the order far below.
 
     Whatever has the best NDCG@20 over the judges is used: the fusion by attention, with constant weights, the plain
-    mean, or one view alone. With too few users the plain mean stays.
+    mean, or one view alone. With too few users the plain mean stays; a single view is used as it is.
 
     Args:
         fused: with fitted views; its weights and choice are overwritten.
@@ -95,8 +95,10 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
         seed: decides the halves and the uniform negatives, and caps them at 3,000 and 5,000 users.
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: a view's scores or the loss are not finite.
     """
+    if len(fused.views) == 1:
+        return _nothing_to_weigh(fused)
     users = ((blend.degree > 0) & (fused.graph.seen.degree > 0)).nonzero()[:, 0]
     if len(users) < MIN_USERS:
         return _plain_mean_stays(fused, f"{len(users)} users have blend rows, at least {MIN_USERS} are needed")
@@ -223,19 +225,26 @@ def _minimise(fused: Fused, pairs: _Pairs, *, attention: bool) -> Weights:
 def _judge(fused: Fused, test: CSR, contenders: dict[str, Weights]) -> dict[str, dict[str, float]]:
     """Recall@20 and NDCG@20 of every view and of the contenders' weights, ranking all items nobody has trained on."""
     judged = {}
-    for name in (*fused.settings.views, *contenders):
+    for name in (*contenders, *fused.settings.views):  # the fusion first: it names a view whose scores are not finite
         fused.chosen = None if name in contenders else name
         if name in contenders:
             fused.set_weights(*contenders[name])
         found = evaluate(fused.score_block, train=fused.graph.seen, test=test, ks=(20,)).metrics
         judged[name] = {metric: found[metric] for metric in ("recall@20", "ndcg@20")}
-    return judged
+    return {name: judged[name] for name in (*fused.settings.views, *contenders)}
 
 
 def _plain_mean_stays(fused: Fused, why: str) -> FusionReport:
     fused.set_weights(*_plain_mean(fused))
     fused.chosen = None
     return _report(fused, f"the plain mean stays: {why}", fused.log_scale, (0, 0, 0), {}, {})
+
+
+def _nothing_to_weigh(fused: Fused) -> FusionReport:
+    fused.set_weights(*_plain_mean(fused))
+    fused.chosen = fused.settings.views[0]
+    reason = f"{fused.chosen} is the only view, so there is nothing to weigh"
+    return _report(fused, reason, fused.log_scale, (0, 0, 0), {}, {})
 
 
 def _plain_mean(fused: Fused) -> Weights:

@@ -200,7 +200,7 @@ def test_too_few_users_keep_the_plain_mean() -> None:
 def test_scores_that_are_not_numbers_stop_it() -> None:
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "bad": (users, items * torch.nan)})
-    with pytest.raises(TrainingError, match="not a number"):
+    with pytest.raises(TrainingError, match="the view bad gives scores that are not finite"):
         fit_fusion(model, blend, seed=0)
 
 
