@@ -251,11 +251,11 @@ class CSR:
         """The rows cut where the type changes: made once, then kept. The graph has edge types.
 
         Returns:
-            The runs, a CSR [n, M] with the same edges and a row for each run; and who they belong to, a CSR [N, n] whose
-            edges are the runs, in order, each with its type.
+            The runs, a CSR [n, M] with the same edges and a row for each run; and whose they are, a CSR [N, n] with an
+            edge for each run, in order, and its type.
 
-        >>> graph = CSR.from_pairs(torch.tensor([0, 0, 2]), torch.tensor([1, 3, 0]), 3, 4, edge_type=torch.tensor([0, 1, 1]))
-        >>> runs, owners = graph.type_runs
+        >>> row, col, kind = torch.tensor([[0, 0, 2], [1, 3, 0], [0, 1, 1]])
+        >>> runs, owners = CSR.from_pairs(row, col, 3, 4, edge_type=kind).type_runs
         >>> runs.rowptr.tolist(), owners.rowptr.tolist(), owners.edge_type.tolist()
         ([0, 1, 2, 3], [0, 2, 2, 3], [0, 1, 1])
         """

@@ -108,7 +108,7 @@ def test_without_facts_the_fact_loss_is_nothing() -> None:
 
 
 def test_messages_are_scaled_by_their_relation() -> None:
-    """At α = LightGCN's weights: item 1 has two users' messages, doubled in the first place, and a fact's, tripled in the last."""
+    """Item 1 has two users' messages, doubled in the first place, and a fact's, tripled in the last."""
     model = fitted(learned=False, layers=1, heads=1)
     gain = model.attention[0].relation_gain.data
     gain[model.graph.relations.index("interacts"), 0, 0] = 1.0
