@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
-from graphrec.models.base import Model, check_setting
+from graphrec.models.base import Model, check_setting, searched
 from graphrec.models.calibration import product_moments, rows_of, score_moments, standardize_, vector_moments
 from graphrec.models.vectors import VectorModel
 from graphrec.sparse import CSR
@@ -42,7 +42,7 @@ class FusedSettings:
     """
 
     views: tuple[str, ...] = ("lightgcn", "gat", "item_knn")
-    fusion_l2: float = 1e-3
+    fusion_l2: float = searched(1e-3, 1e-5, 1e-1, log=True)
     candidates: int = 200
     negatives: int = 100
 
