@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphrec.training.checkpoint import write_tensors
+from graphrec.training.choice import Choice, choose
 from graphrec.training.extending import extend_model
 from graphrec.training.fitting import (
     TRAIN_PARTS,
@@ -24,6 +25,7 @@ from graphrec.training.warm import Start
 __all__ = [
     "TRAIN_PARTS",
     "Attempt",
+    "Choice",
     "Epoch",
     "Fitted",
     "FusionReport",
@@ -34,6 +36,7 @@ __all__ = [
     "check_sampling",
     "check_search",
     "checked_device",
+    "choose",
     "extend_model",
     "fit_fusion",
     "fit_model",
