@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graphrec.files import write_text
 from graphrec.recommender import Recommender
-from graphrec.report import described, explained, measured, page
+from graphrec.report import chosen, described, explained, measured, page
 from graphrec.runs import REPORT, load_run
 
 
@@ -33,6 +33,8 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         measured.metrics_section(run),
         measured.curves_section(run),
         measured.fusion_section(run),
+        chosen.choice_section(run),
+        chosen.search_section(run),
         explained.people_section(recommender),
         explained.attention_section(recommender),
         described.data_section(run),

@@ -26,7 +26,7 @@ def search_space(config: RunConfig, held: Collection[str] = ()) -> dict[str, Spa
     """
     fused = config.model == Fused.name
     views = sorted(config.models[config.model].views if fused else [config.model], key=is_trained)
-    found = {}
+    found: dict[str, Space] = {}
     for view in [*views, config.model] if fused else views:
         space = ranges_of(type(config.models[view]))
         if is_trained(view) and f"training.{RATE}" not in held:
