@@ -73,8 +73,9 @@ def choose(
     Where neither a model nor views are named, views are proposed (``VIEWS``): ``ease`` up to 5,000 items and
     ``rp3beta`` beyond, ``gat`` where there is knowledge, the others where the data can carry them. Of the time, a fifth
     is kept in hand. Views without gradients are taken in their order while all together need no more than a third.
-    Trained views share what is left evenly; while one of them would get fewer than ten epochs, the one that would get
-    fewest is left out. Where models are named, they stay, and the epochs alone are chosen.
+    Trained views share what is left evenly, less what one cannot use; while one of them would get fewer than ten
+    epochs, the one that would get fewest is left out. Where models are named, they stay, and the epochs alone are
+    chosen.
 
     How long things take is measured: a sparse product, and a few steps and lists of each trained view.
 
@@ -139,7 +140,7 @@ class _Plan:
         paces = {view: measure(view, self.graph, self.config, self.select, self.clock) for view in views}
         left = max(self.seconds - (self.clock() - self.begun) - self.fitting - self.fusing, 0.0)
         while views:
-            found = {view: self._epochs(view, paces[view], left / len(views)) for view in views}
+            found = self._shared(views, paces, left)
             fewest = min(views, key=lambda view: found[view]["epochs"])
             if found[fewest]["epochs"] >= least or (len(views) == 1 and not self.why):
                 break
@@ -149,21 +150,29 @@ class _Plan:
             )
             views.remove(fewest)
         for view in views:
-            self._take(view, paces[view], {name: max(1, count) for name, count in found[view].items()})
+            self.epochs[view] = own = {name: max(1, count) for name, count in found[view].items()}
+            self.training += own["epochs"] * self._cost(paces[view], own["eval_every"])
+            self.why[view] = (
+                f"at most {own['epochs']} epochs of about {_time(paces[view].epoch)}, judged every {own['eval_every']}"
+            )
 
-    def _take(self, view: str, pace: Pace, own: dict[str, int]) -> None:
-        self.epochs[view] = own
-        self.training += own["epochs"] * (self.phases * pace.epoch + pace.judging / own["eval_every"])
-        self.why[view] = (
-            f"at most {own['epochs']} epochs of about {_time(pace.epoch)}, judged every {own['eval_every']}"
-        )
+    def _shared(self, views: list[str], paces: Mapping[str, Pace], left: float) -> dict[str, dict[str, int]]:
+        """Epochs by view: equal shares of the time, the quickest first, which leave what they cannot use."""
+        found = {}
+        for place, view in enumerate(sorted(views, key=lambda view: paces[view].epoch)):
+            found[view] = own = self._epochs(view, paces[view], left / (len(views) - place))
+            left -= own["epochs"] * self._cost(paces[view], own["eval_every"])
+        return found
+
+    def _cost(self, pace: Pace, every: int) -> float:
+        """Seconds of an epoch with its part of the judging, and of its refit."""
+        return max(self.phases * pace.epoch + pace.judging / every, 1e-9)
 
     def _epochs(self, view: str, pace: Pace, seconds: float) -> dict[str, int]:
         """As many epochs as the time allows, and after how many to judge: at least eight times in all."""
         training = self.config.training_of(view)
         for every in range(training.eval_every, 0, -1):
-            cost = max(self.phases * pace.epoch + pace.judging / every, 1e-9)
-            count = min(int(seconds / cost), training.epochs)
+            count = min(int(seconds / self._cost(pace, every)), training.epochs)
             if count >= EPOCHS_PER_JUDGING * every:
                 break
         return {"epochs": count, "eval_every": every}

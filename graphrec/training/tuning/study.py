@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphrec.errors import MissingExtraError, RunError, TrainingError, UsageError
+from graphrec.files import write_text
 from graphrec.models.base import Range
 from graphrec.training.tuning.space import Space
 
@@ -84,9 +86,22 @@ def open_journal(path: Path | None) -> BaseStorage:
         return optuna.storages.InMemoryStorage()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        _drop_torn(path)
+        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        storage.get_all_studies()  # replays it
+        return storage
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is no journal of a search: {error}", "remove it to search from the start") from None
+
+
+def _drop_torn(path: Path) -> None:
+    """Cut off a last line that a crash has left unfinished; optuna would stumble over what is written behind it."""
+    text = path.read_bytes() if path.exists() else b""
+    *lines, torn = text.split(b"\n")
+    for line in lines:
+        json.loads(line)
+    if torn:
+        write_text(path, text[: -len(torn)].decode())
 
 
 class ViewStudy:
