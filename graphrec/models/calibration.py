@@ -43,25 +43,25 @@ def score_moments(scores: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def standardize_(scores: Tensor, mean: Tensor, variance: Tensor, history: CSR) -> Tensor:
-    """Replace scores by z̃ = (z − m) / s, with m and s over the items that are not in the user's history.
+def standard_scale(scores: Tensor, mean: Tensor, variance: Tensor, history: CSR) -> tuple[Tensor, Tensor]:
+    """m and 1 / s of z̃ = (z − m) / s, over the items that are not in the user's history.
 
     The moments over all items are corrected for the history: with δ = −Σ (z − mean) / r over its items and r the number
     of items left, m = mean + δ and s² = (I · variance − Σ (z − mean)²) / r − δ². A row whose remaining scores are all
-    equal becomes 0.
+    equal has 0 for 1 / s.
 
     Args:
-        scores: float32 [B, I], overwritten; items of the history are put on the same scale.
+        scores: float32 [B, I].
         mean, variance: [B], over all items.
         history: CSR [B, I], the items to leave out; distinct.
 
     Returns:
-        ``scores``.
+        float32 [B] each.
 
     >>> history = CSR.from_pairs(torch.tensor([0]), torch.tensor([2]), 1, 3)
     >>> scores = torch.tensor([[1.0, 3.0, 8.0]])
-    >>> standardize_(scores, *score_moments(scores), history)
-    tensor([[-1.0000,  1.0000,  6.0000]])
+    >>> standard_scale(scores, *score_moments(scores), history)
+    (tensor([2.]), tensor([1.0000]))
     """
     num_items = scores.shape[1]
     mean, variance = mean.double(), variance.double()
@@ -73,8 +73,7 @@ def standardize_(scores: Tensor, mean: Tensor, variance: Tensor, history: CSR) -
     rest = rest / left - shift.square()
     # below these bounds the variance is what rounding leaves of equal scores
     varies = rest > 1e-6 * variance + 1e-12 * mean.square()
-    scale = torch.where(varies, rest.clamp(min=1e-60).rsqrt(), 0.0).float()
-    return scores.sub_((mean + shift).float()[:, None]).mul_(scale[:, None])
+    return (mean + shift).float(), torch.where(varies, rest.clamp(min=1e-60).rsqrt(), 0.0).float()
 
 
 def rows_of(csr: CSR, rows: Tensor) -> CSR:

@@ -16,17 +16,14 @@ from torch import Tensor, nn
 
 from graphrec.errors import UsageError, nearest
 from graphrec.graph import HeteroGraph
+from graphrec.layers import CONTEXTS, combine, weigh
 from graphrec.models.base import Model, check_setting, searched
-from graphrec.models.calibration import product_moments, rows_of, score_moments, standardize_, vector_moments
+from graphrec.models.calibration import product_moments, rows_of, score_moments, standard_scale, vector_moments
 from graphrec.models.vectors import VectorModel
 from graphrec.sparse import CSR
 
-CONTEXTS = ("bias", "user_degree", "item_degree", "spread", "score")
 _BLOCK_SCORES = 2**22
 """Scores of one view computed at once."""
-_CHUNK_SCORES = 2**20
-"""Scores of one view combined at once: larger temporaries are fresh pages every time, and three times as slow."""
-_SCORE_LIMIT = 8.0
 
 
 @dataclass(frozen=True)
@@ -189,18 +186,8 @@ class Fused(Model):
             history: CSR [B, I], what each person has trained on.
             users: int64 [B], their numbers; None for people the model has never met.
         """
-        result = torch.empty(len(self.views), history.num_rows, history.num_cols, device=history.device)
-        for scores, view in zip(result, self._members(), strict=True):
-            if isinstance(view, VectorModel):
-                vectors = view.fold_in_vectors(history) if users is None else view.user_vectors()[users]
-                torch.mm(vectors, view.item_vectors().T, out=scores)
-                item_moments = view.keep("moments", partial(vector_moments, view.item_vectors()))
-                moments = product_moments(vectors, *item_moments)
-            else:
-                scores.copy_(view.fold_in(history) if users is None else view.score_block(users))
-                moments = score_moments(scores)
-            standardize_(scores, *moments, history)
-        return result
+        scores, mean, scale = self._view_scores(history, users)
+        return scores.sub_(mean[..., None]).mul_(scale[..., None])
 
     def weigh(self, scores: Tensor, user_degree: Tensor, items: Tensor | None = None) -> Tensor:
         """a_s γ_s z̃_s of every view; differentiable in the weights.
@@ -213,15 +200,30 @@ class Fused(Model):
         Returns:
             float32 [S, B, C].
         """
-        bias, by_user, by_item, by_spread, by_score = self.attention.T[..., None, None]
+        return weigh(scores, self.attention, self.log_scale.exp(), *self._degree_contexts(user_degree, items))
+
+    def _view_scores(self, history: CSR, users: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Every view's own scores, float32 [S, B, I], and the m and 1 / s of z̃ for each, [S, B]."""
+        result = torch.empty(len(self.views), history.num_rows, history.num_cols, device=history.device)
+        standards = []
+        for scores, view in zip(result, self._members(), strict=True):
+            if isinstance(view, VectorModel):
+                vectors = view.fold_in_vectors(history) if users is None else view.user_vectors()[users]
+                torch.mm(vectors, view.item_vectors().T, out=scores)
+                item_moments = view.keep("moments", partial(vector_moments, view.item_vectors()))
+                moments = product_moments(vectors, *item_moments)
+            else:
+                scores.copy_(view.fold_in(history) if users is None else view.score_block(users))
+                moments = score_moments(scores)
+            standards.append(standard_scale(scores, *moments, history))
+        mean, scale = (torch.stack(parts) for parts in zip(*standards, strict=True))
+        return result, mean, scale
+
+    def _degree_contexts(self, user_degree: Tensor, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """ln(1 + d), standardised, of people [B] and of all items [I] or some [B or 1, C]."""
         item_degree = self._degrees()[1]
-        of_user = _scaled_log(user_degree, self.user_scale)[:, None]
         of_item = _scaled_log(item_degree if items is None else item_degree[items], self.item_scale)
-        mean = scores.mean(dim=0)
-        spread = (scores.square().mean(dim=0) - mean.square()).clamp(min=0).sqrt().clamp(max=_SCORE_LIMIT)
-        logits = scores.clamp(-_SCORE_LIMIT, _SCORE_LIMIT) * (by_score / _SCORE_LIMIT)
-        logits = logits.addcmul(by_spread / _SCORE_LIMIT, spread) + (bias + by_user * of_user) + by_item * of_item
-        return logits.softmax(dim=0) * self.log_scale.exp()[:, None, None] * scores
+        return _scaled_log(user_degree, self.user_scale), of_item
 
     def _by_chunks(self, history: CSR, users: Tensor | None) -> Tensor:
         """Scores [B, I], a few rows at a time."""
@@ -229,15 +231,10 @@ class Fused(Model):
         size = max(1, _BLOCK_SCORES // max(1, history.num_cols))
         for rows in torch.arange(history.num_rows, device=history.device).split(size):
             block = history.take_rows(rows)
-            scores = self.standardized(block, None if users is None else users[rows])
-            self._combine(scores, block.degree, result[rows[0] : rows[-1] + 1])
+            scores = self._view_scores(block, None if users is None else users[rows])
+            contexts = self._degree_contexts(block.degree)
+            result[rows[0] : rows[-1] + 1] = combine(*scores, self.attention, self.log_scale.exp(), *contexts)
         return result
-
-    def _combine(self, scores: Tensor, user_degree: Tensor, out: Tensor) -> None:
-        size = max(1, _CHUNK_SCORES // max(1, scores.shape[2]))
-        for start in range(0, len(out), size):
-            part = slice(start, start + size)
-            torch.sum(self.weigh(scores[:, part], user_degree[part]), dim=0, out=out[part])
 
     def _members(self) -> list[Model]:
         return list(self.views.values())  # type: ignore[arg-type]

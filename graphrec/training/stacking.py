@@ -16,9 +16,9 @@ from torch import Tensor
 
 from graphrec.errors import TrainingError
 from graphrec.evaluation import evaluate
+from graphrec.layers import CONTEXTS
 from graphrec.models import Fused
 from graphrec.models.calibration import rows_of
-from graphrec.models.fused import CONTEXTS
 from graphrec.ranking import topk_rows
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
