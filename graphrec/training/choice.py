@@ -22,6 +22,7 @@ CLOSED = 1 / 3  # of that: views without gradients, where the views are chosen
 MIN_EPOCHS = 10  # of a trained view that is worth having
 SMALL = 5000  # items up to which ease takes the place of rp3beta
 EPOCHS_PER_JUDGING = 8
+DENSE = 0.005  # of all pairs used: from there on the losses by pairs are ahead of the softmax (Gowalla has .0006)
 
 VIEWS: dict[str, dict[str, Any]] = {
     "item_knn": {},
@@ -30,13 +31,18 @@ VIEWS: dict[str, dict[str, Any]] = {
     "ease": {},
     "knowledge_knn": {},
     "slim": {},
-    "lightgcn": {"loss": "softmax", "layers": 2, "temperature": 0.2, "l2": 1e-4},
-    "gat": {"loss": "softmax", "layers": 2, "temperature": 0.2, "l2": 1e-4, "attention_l2": 1e-3},
+    "lightgcn": {"layers": 2},
+    "gat": {"layers": 2},
     "history": {"pooling": "mean", "temperature": 0.7, "dropout": 0.3},
     "history-sequence": {"pooling": "sequence"},
     "content": {},
 }
 """What is proposed, in this order, and with which settings: those without gradients from the surest to the dearest."""
+SPARSE: dict[str, dict[str, Any]] = {
+    "lightgcn": {"loss": "softmax", "temperature": 0.2, "l2": 1e-4},
+    "gat": {"loss": "softmax", "temperature": 0.2, "l2": 1e-4, "attention_l2": 1e-3},
+}
+"""With which settings besides, where the data are not dense."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,9 @@ def choose(
     """A configuration whose run, refit included, ends within about ``minutes`` on this machine.
 
     Where neither a model nor views are named, views are proposed (``VIEWS``): ``ease`` up to 5,000 items and
-    ``rp3beta`` beyond, ``gat`` where there is knowledge, the others where the data can carry them. Of the time, a fifth
-    is kept in hand. Views without gradients are taken in their order while all together need no more than a third.
+    ``rp3beta`` beyond, ``gat`` where there is knowledge, the others where the data can carry them; ``lightgcn`` and
+    ``gat`` learn by softmax where fewer than 1 in 200 of all pairs are used, else by pairs. Of the time, a fifth is
+    kept in hand. Views without gradients are taken in their order while all together need no more than a third.
     Trained views share what is left evenly, less what one cannot use; while one of them would get fewer than ten
     epochs, the one that would get fewest is left out. Where models are named, they stay, and the epochs alone are
     chosen.
@@ -209,8 +216,10 @@ def _names_no_views(values: Mapping[str, Any], options: Mapping[str, Any]) -> bo
 def _proposed(dataset: Dataset, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with the proposed views below them."""
     given = values.get("models", {})
+    dense = len(dataset.interactions) >= DENSE * dataset.num_users * dataset.num_items
+    besides = {} if dense else SPARSE
     views = [view for view in VIEWS if view not in _unfit(dataset)]
-    models = {view: {**VIEWS[view], **given.get(view, {})} for view in views}
+    models = {view: {**VIEWS[view], **besides.get(view, {}), **given.get(view, {})} for view in views}
     return {**values, "models": {**given, **models, Fused.name: {**given.get(Fused.name, {}), "views": views}}}
 
 

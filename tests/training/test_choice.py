@@ -95,8 +95,15 @@ def test_what_is_named_stays() -> None:
 def test_options_reach_the_proposed_views() -> None:
     chosen = choose(WORLD, minutes=10, clock=ticking(1e-4), dropout=0.1, width=8, refit=False)
     assert chosen.config.models["history"].dropout == 0.1
-    assert chosen.config.models["lightgcn"].width == 8 and chosen.config.models["lightgcn"].loss == "softmax"
+    assert chosen.config.models["lightgcn"].width == 8 and chosen.config.models["lightgcn"].layers == 2
     assert not chosen.config.refit
+
+
+@pytest.mark.parametrize(("dense", "loss"), [(0.0, "bpr"), (1.1, "softmax")])
+def test_the_loss_follows_how_dense_the_data_are(monkeypatch: pytest.MonkeyPatch, dense: float, loss: str) -> None:
+    monkeypatch.setattr(choice, "DENSE", dense)
+    models = choose(WORLD, minutes=10, clock=ticking(1e-4)).config.models
+    assert models["lightgcn"].loss == models["gat"].loss == loss
 
 
 def test_the_same_paces_give_the_same_configuration_and_it_trains() -> None:
