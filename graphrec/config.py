@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
@@ -15,12 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 from graphrec.errors import UsageError, nearest
 from graphrec.files import write_text
 from graphrec.models import Fused, make_settings, model_class
+from graphrec.models.base import Range
 from graphrec.models.objective import WITHOUT_NEGATIVES
 
 NEIGHBOR = "add --sampling neighbor"
 OWN_TABLE = (
     "a setting for one view alone stands in the view's own table, [models.VIEW], of a TOML file given by --config"
 )
+BY_VIEW = ("epochs", "batch_size", "learning_rate", "patience", "eval_every")
+"""What views of a fusion may be trained with each in its own way."""
 
 
 class TrainingConfig(BaseModel):
@@ -30,7 +33,7 @@ class TrainingConfig(BaseModel):
 
     epochs: int = Field(200, ge=1, description="passes over the training pairs, at most")
     batch_size: int = Field(1024, ge=1, description="pairs a step")
-    learning_rate: float = Field(1e-2, gt=0, description="of the optimiser")
+    learning_rate: Annotated[float, Range(1e-3, 3e-2, log=True)] = Field(1e-2, gt=0, description="of the optimiser")
     patience: int = Field(5, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
     eval_every: int = Field(5, ge=1, description="epochs between evaluations on the select rows")
     sampling: Literal["full", "neighbor"] = Field(
@@ -72,7 +75,8 @@ class TrainingConfig(BaseModel):
 class RunConfig(BaseModel):
     """One run: which model, with which settings, trained how.
 
-    ``models`` holds the settings of the model and, for a fusion, of each of its views, by name.
+    ``models`` holds the settings of the model and, for a fusion, of each of its views, by name; ``view_training`` what
+    of ``training`` is otherwise for some of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,6 +87,9 @@ class RunConfig(BaseModel):
     refit: bool = Field(False, description="train once more on all train rows, for the epochs chosen on select")
     warm_start: str = Field("", description="a finished run whose vectors training starts from; empty: from none")
     training: TrainingConfig = TrainingConfig()
+    view_training: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description=f"by view: its own {', '.join(BY_VIEW)}"
+    )
     models: dict[str, Any] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict, description="views that the data cannot carry, and why")
 
@@ -105,6 +112,8 @@ class RunConfig(BaseModel):
     def _fits(self) -> RunConfig:
         """Refuse settings of the models that the way of training cannot serve."""
         training = self.training
+        for name in self.view_training:
+            self.training_of(name)
         for name, settings in self.models.items():
             if getattr(settings, "storage", "float32") != "float32" and training.sampling == "full":
                 raise UsageError(f"storage {settings.storage} of {name} is for sampling neighbours", NEIGHBOR)
@@ -117,6 +126,24 @@ class RunConfig(BaseModel):
             if whole and training.sampling == "neighbor":
                 raise UsageError(f"{whole} of {name} is for the whole graph", "leave out --sampling neighbor")
         return self
+
+    def training_of(self, view: str) -> TrainingConfig:
+        """How a view is trained.
+
+        Raises:
+            UsageError: it has settings of its own that are none, or the run has no such view.
+
+        >>> config = parse_config({"view_training": {"gat": {"epochs": 20}}})
+        >>> config.training_of("gat").epochs, config.training_of("lightgcn").epochs
+        (20, 200)
+        """
+        own = self.view_training.get(view, {})
+        if own and view not in self.models:
+            hint = nearest(view, self.models)
+            raise UsageError(f"view_training of {view}, which model {self.model} does not use", hint)
+        if unknown := sorted(own.keys() - set(BY_VIEW)):
+            raise UsageError(f"view_training of {view} has {', '.join(unknown)}", f"it takes {', '.join(BY_VIEW)}")
+        return TrainingConfig.model_validate({**self.training.model_dump(), **own}) if own else self.training
 
     @field_serializer("models")
     def _plain(self, models: dict[str, Any]) -> dict[str, Any]:
@@ -152,8 +179,20 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
     >>> override({"model": "gat", "training": {"epochs": 20, "patience": 3}}, epochs=5).training.epochs
     5
     """
-    merged: dict[str, Any] = {"training": {}, "models": {}} | dict(values)
-    for part in ("training", "models"):
+    return parse_config(laid_over(values, **options))
+
+
+def laid_over(values: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    """What ``override`` makes a configuration of: nested values, those alone that are given.
+
+    Raises:
+        UsageError: an unknown model or option.
+
+    >>> laid_over({}, model="lightgcn", epochs=3, layers=2)
+    {'training': {'epochs': 3}, 'models': {'lightgcn': {'layers': 2}}, 'view_training': {}, 'model': 'lightgcn'}
+    """
+    merged: dict[str, Any] = {"training": {}, "models": {}, "view_training": {}} | dict(values)
+    for part in ("training", "models", "view_training"):
         if not isinstance(merged[part], Mapping):
             raise UsageError(f"{part} must be a table, got {merged[part]!r}")
         merged[part] = dict(merged[part])
@@ -162,10 +201,11 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
     fields = {name: [f.name for f in dataclasses.fields(model_class(name).Settings)] for name in members}
     for option, value in options.items():
         owners = [name for name in members if option in fields[name]]
-        if option in RunConfig.model_fields and option != "left_out":
+        if option in RunConfig.model_fields and option not in ("left_out", "view_training"):
             merged[option] = value
         elif option in TrainingConfig.model_fields:
             merged["training"][option] = value
+            merged["view_training"] = _without(merged["view_training"], option)
         elif owners:
             for name in owners:
                 merged["models"][name] = {**_as_mapping(merged["models"].get(name, {})), option: value}
@@ -174,7 +214,12 @@ def override(values: Mapping[str, Any], **options: Any) -> RunConfig:
             raise UsageError(f"model {model} has no option {option!r}", nearest(option, known))
     if "layers" not in options:
         _follow_fanout(merged, [name for name in members if "layers" in fields[name]])
-    return parse_config(merged)
+    return merged
+
+
+def _without(view_training: Mapping[str, Any], option: str) -> dict[str, Any]:
+    """The views' own ways of training, without an option that is now given for all of them."""
+    return {view: {key: own[key] for key in own if key != option} for view, own in view_training.items()}
 
 
 def _members(model: str, settings: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
@@ -232,11 +277,19 @@ def read_config(path: Path, **options: Any) -> RunConfig:
     Raises:
         UsageError: no such file, not TOML, or not a configuration.
     """
+    return override(read_values(path), **options)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What a TOML file holds, unchecked.
+
+    Raises:
+        UsageError: no such file, or not TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"cannot read the configuration {path}: {error}") from None
-    return override(values, **options)
 
 
 def write_config(config: RunConfig, path: Path) -> None:

@@ -24,11 +24,22 @@ from graphrec.errors import DataError, RunError
 from graphrec.files import atomic_path, map_array, write_array, write_text
 from graphrec.models import EmbeddingModel, Model, VectorModel, build_model, views_of
 from graphrec.sampling import Fanout
-from graphrec.training import Fitted, Start, extend_model, graph_for, parts_of, settle_vectors, write_tensors
+from graphrec.training import (
+    Choice,
+    Fitted,
+    Start,
+    Tuned,
+    extend_model,
+    graph_for,
+    parts_of,
+    settle_vectors,
+    write_tensors,
+)
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
+RECORDS = ("choice", "tuning")  # how the configuration was found, each a file of JSON
 _ROWS_AT_ONCE = 2**18
 
 
@@ -40,7 +51,8 @@ class Run:
         dataset: ids, rows and knowledge it was trained on.
         config: how.
         model: fitted, ready to score.
-        metrics: by part (``valid``, ``test``, ``baselines``), and ``epochs`` and ``fusion``.
+        metrics: by part (``valid``, ``test``, ``baselines``), and ``epochs`` and ``fusion``; ``choice`` and ``tuning``
+            where the configuration was chosen or searched.
         history: a row an epoch.
     """
 
@@ -68,8 +80,21 @@ def check_free(folder: Path) -> None:
         raise RunError(f"{folder} is not empty", "choose another folder, or go on with an unfinished run with --resume")
 
 
-def start_run(folder: Path, dataset: Dataset, config: RunConfig) -> None:
+def start_run(
+    folder: Path,
+    dataset: Dataset,
+    config: RunConfig,
+    *,
+    begun: dict[str, Any] | None = None,
+    choice: Choice | None = None,
+) -> None:
     """Make a run folder and write what is known before training.
+
+    Args:
+        folder: new or empty.
+        dataset, config: of the run.
+        begun: what was asked for, where that is not what ``config`` says.
+        choice: how ``config`` was chosen.
 
     Raises:
         RunError: the folder already holds something.
@@ -78,6 +103,25 @@ def start_run(folder: Path, dataset: Dataset, config: RunConfig) -> None:
     dataset.save(folder)
     write_config(config, folder / "config.toml")
     write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+    for name, record in (("begun", begun), ("choice", choice.to_json() if choice else None)):
+        if record is not None:
+            _write_record(folder, name, record)
+
+
+def read_begun(folder: Path) -> dict[str, Any] | None:
+    """What was asked for when the run began, where its configuration was then chosen or is searched."""
+    return _read_record(folder, "begun")
+
+
+def take_tuned(folder: Path, tuned: Tuned) -> None:
+    """Make what a search has found the configuration of an unfinished run."""
+    write_config(tuned.config, folder / "config.toml")
+    _write_record(folder, "tuning", tuned.to_json())
+
+
+def is_tuned(folder: Path) -> bool:
+    """Whether the search of a run has come to its end."""
+    return _read_record(folder, "tuning") is not None
 
 
 def finish_run(folder: Path, run: Run) -> None:
@@ -86,7 +130,8 @@ def finish_run(folder: Path, run: Run) -> None:
     write_tensors(folder / "model" / "weights.safetensors", weights)
     with atomic_path(folder / "history.csv") as temporary:
         run.history.to_csv(temporary, index=False)
-    _write_metrics(folder, run.metrics)
+    records = {name: _read_record(folder, name) for name in RECORDS}
+    _write_record(folder, "metrics", run.metrics | {name: found for name, found in records.items() if found})
     vectors = {name: _write_vectors(folder, name, view) for name, view in _embeddings(run.model).items()}
     description = {"format": FORMAT, "model": run.config.model, "vectors": vectors}
     write_text(folder / "model" / "model.json", json.dumps(description, indent=2) + "\n")
@@ -168,7 +213,7 @@ def _start(run: Run) -> Start:
 def record_test(folder: Path, test: dict[str, float], baselines: dict[str, Any], per_user: pd.DataFrame) -> None:
     """Add test metrics to a run's ``metrics.json``, write ``per_user.parquet``, and log that test rows were read."""
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    _write_metrics(folder, metrics | {"test": test, "baselines": baselines})
+    _write_record(folder, "metrics", metrics | {"test": test, "baselines": baselines})
     with atomic_path(folder / "per_user.parquet") as temporary:
         per_user.to_parquet(temporary, index=False)
     with (folder / "test_reads.jsonl").open("a", encoding="utf-8") as log:
@@ -228,5 +273,13 @@ def _read_vectors(folder: Path, name: str, described: list[int], view: VectorMod
     return torch.from_numpy(vectors)
 
 
-def _write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+def _write_record(folder: Path, name: str, record: dict[str, Any]) -> None:
+    write_text(folder / f"{name}.json", json.dumps(record, indent=2) + "\n")
+
+
+def _read_record(folder: Path, name: str) -> dict[str, Any] | None:
+    path = folder / f"{name}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise RunError(f"the run in {folder} is damaged: {path}: {error}") from None

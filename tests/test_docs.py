@@ -22,7 +22,7 @@ def documented(page: str) -> dict[str, str]:
 
 
 def shown(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, tuple | dict) else str(value)
     return text or "none"
 
 
@@ -42,7 +42,7 @@ def test_every_setting_is_described_where_it_is_defined(name: str) -> None:
 def test_settings_of_training() -> None:
     fields = {**TrainingConfig.model_fields, **RunConfig.model_fields}
     expected = {
-        name: shown(field.default)
+        name: shown(field.get_default(call_default_factory=True))
         for name, field in fields.items()
         if name not in ("model", "models", "training", "left_out")
     }

@@ -12,6 +12,7 @@ from graphrec.cli import options as o
 from graphrec.cli.console import flat, say, say_next, shown
 from graphrec.cli.errors import Interrupted, interruptible
 from graphrec.cli.settings import given_settings
+from graphrec.cli.wishes import Wish, read_file, tuned
 from graphrec.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
     from graphrec.training import Epoch, Stride
 
 LISTS = {"views", "without_relations"}  # settings that are names joined by commas
-OWN = ("graph", "out", "config", "resume")  # parameters of the command; all others are options of the configuration
+OWN = (
+    "graph",
+    "out",
+    "config",
+    "minutes",
+    "tune",
+    "resume",
+)  # parameters of the command; all others are options of the configuration
 
 
 def _training(help_text: str) -> typer.models.OptionInfo:
@@ -39,6 +47,18 @@ def train(
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML configuration; options given beside it come first.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M", help="Choose views and epochs so that the run, refit included, ends in about M minutes."
+        ),
+    ] = None,
+    tune: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M", help="Search the settings on the select rows for M minutes, then train with the best."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
@@ -74,41 +94,44 @@ def train(
         options["warm_start"] = str(options["warm_start"].resolve())
     if "fanout" in options:
         options["fanout"] = o.fanout_of(options["fanout"])
+    wish = Wish({} if config is None else read_file(config), options, minutes, tune)
     if resume:
-        _resume(out, graph, config, options)
+        _resume(out, graph, config, wish)
     elif graph is None:
         raise UsageError("no graph folder to train on", f"graphrec train GRAPH --out {out}")
     else:
-        _start(out, graph, config, options)
+        _start(out, graph, wish)
 
 
-def _start(out: Path, graph: Path, file: Path | None, options: Mapping[str, Any]) -> None:
+def _start(out: Path, graph: Path, wish: Wish) -> None:
     """Begin a run."""
-    config = _configuration(file, options)
+    asked = wish.config()
 
     from graphrec.data import Dataset
     from graphrec.graph import relations_of
     from graphrec.runs import start_of, start_run
-    from graphrec.training import check_sampling, checked_device, settle_views
+    from graphrec.training import check_sampling, checked_device
 
-    checked_device(config.device)
+    if asked is not None:
+        checked_device(asked.device)
     dataset = Dataset.load(graph)
+    config, choice = wish.settled(asked, dataset)
     check_sampling(config, relations_of(dataset))  # what cannot be is refused before anything is written
-    config = settle_views(config, dataset)
     for view, why in config.left_out.items():
         say(f"{view} is left out: {why}")
     start_of(config)
-    start_run(out, dataset, config)
+    start_run(out, dataset, config, begun=wish.begun(), choice=choice)
     _fit(out, dataset, config)
 
 
-def _resume(out: Path, graph: Path | None, file: Path | None, options: Mapping[str, Any]) -> None:
+def _resume(out: Path, graph: Path | None, file: Path | None, wish: Wish) -> None:
     """Go on with a run, which stays what it was begun as."""
     from graphrec.data import Dataset
-    from graphrec.runs import is_finished, read_unfinished
+    from graphrec.runs import is_finished, read_begun, read_unfinished
 
     dataset, config = read_unfinished(out)
-    differing = _differences(config, file, options)
+    begun = read_begun(out)
+    differing = wish.differences(begun or {}) if begun or wish.begun() else _differences(config, file, wish.options)
     if differing:
         raise UsageError(
             f"the run in {out} was begun with other options: {'; '.join(differing)}",
@@ -124,12 +147,12 @@ def _resume(out: Path, graph: Path | None, file: Path | None, options: Mapping[s
 
 def _differences(config: RunConfig, file: Path | None, options: Mapping[str, Any]) -> list[str]:
     """The fields in which a run's configuration differs from what is asked for now, each with both values."""
-    from graphrec.config import override
+    from graphrec.config import override, read_config
 
     if options.get("model", config.model) != config.model:
         return [f"model is {config.model}, not {options['model']}"]
     begun = config.model_dump(mode="json")
-    wanted = _configuration(file, options) if file else override(begun, **options)
+    wanted = read_config(file, **options) if file else override(begun, **options)
     old, new = dict(flat(begun)), dict(flat(wanted.model_dump(mode="json")))
     return [
         f"{name} is {shown(old.get(name)) or 'absent'}, not {shown(new.get(name)) or 'absent'}"
@@ -138,17 +161,11 @@ def _differences(config: RunConfig, file: Path | None, options: Mapping[str, Any
     ]
 
 
-def _configuration(file: Path | None, options: Mapping[str, Any]) -> RunConfig:
-    from graphrec.config import make_config, read_config
-
-    return make_config(**options) if file is None else read_config(file, **options)
-
-
 def _fit(out: Path, dataset: Dataset, config: RunConfig) -> None:
     """Train to the end, say what came of it, and write the report."""
     say(f"training {config.model} on {dataset.num_users:,} users and {dataset.num_items:,} items")
     try:
-        _summary(_trained(out, dataset, config))
+        _summary(_trained(out, dataset, tuned(out, dataset, config)))
 
         from graphrec.report import write_report
 

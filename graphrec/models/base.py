@@ -6,7 +6,7 @@ B users or items in a block, I items, U users.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -14,6 +14,22 @@ from torch import Tensor, nn
 from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph
 from graphrec.sparse import CSR
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values of a setting that a search may try.
+
+    Args:
+        low, high: ends of a range of numbers, both belonging to it; whole numbers where both are.
+        log: whether it is even in the logarithm.
+        choices: the values one by one, in place of a range.
+    """
+
+    low: float = 0
+    high: float = 0
+    log: bool = False
+    choices: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,3 +122,21 @@ def check_setting(field: str, value: object, valid: bool, rule: str) -> None:
     """
     if not valid:
         raise UsageError(f"{field} must be {rule}, got {value}")
+
+
+def searched(default: Any, low: float = 0, high: float = 0, *, log: bool = False, choices: tuple[Any, ...] = ()) -> Any:
+    """A field of a settings dataclass that a search may try other values of, see ``Range``; its default stays its own.
+
+    >>> @dataclass(frozen=True)
+    ... class Mine:
+    ...     layers: int = searched(3, 1, 4)
+    ...     width: int = 64
+    >>> Mine(), ranges_of(Mine)
+    (Mine(layers=3, width=64), {'layers': Range(low=1, high=4, log=False, choices=())})
+    """
+    return field(default=default, metadata={"searched": Range(low, high, log, choices)})
+
+
+def ranges_of(settings: type) -> dict[str, Range]:
+    """The fields of a settings dataclass that a search may try other values of, and which."""
+    return {each.name: each.metadata["searched"] for each in fields(settings) if "searched" in each.metadata}

@@ -16,7 +16,7 @@ from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph
 from graphrec.layers import ModalityAttention
 from graphrec.losses import l2_penalty
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.objective import PAIRED, negatives_of, ranking_loss
 from graphrec.models.vectors import VectorModel
 from graphrec.sampling import Batch
@@ -37,8 +37,8 @@ class ContentSettings:
 
     width: int = 64
     loss: str = "softmax"
-    temperature: float = 0.15
-    l2: float = 3e-3
+    temperature: float = searched(0.15, 0.05, 0.5, log=True)
+    l2: float = searched(3e-3, 1e-6, 1e-1, log=True)
     attention: bool = True
 
     def __post_init__(self) -> None:

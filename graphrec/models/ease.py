@@ -17,7 +17,7 @@ from torch import Tensor
 from graphrec.data.large.memory import available_memory
 from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.inverse import invert_, symmetric_rows
 from graphrec.models.item_item import ItemItem, ItemItemSettings, keep_largest, products, structure
 
@@ -37,7 +37,7 @@ class EASESettings(ItemItemSettings):
         ridge: λ > 0, weight of the squared weights beside the squared error.
     """
 
-    ridge: float = 300.0
+    ridge: float = searched(300.0, 10.0, 3000.0, log=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

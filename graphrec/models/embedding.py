@@ -17,7 +17,7 @@ from torch.nn.functional import embedding
 from graphrec.errors import UsageError
 from graphrec.graph import Block, HeteroGraph
 from graphrec.losses import l2_penalty
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.objective import LOSSES, PAIRED, negatives_of, ranking_loss
 from graphrec.models.vectors import VectorModel
 from graphrec.sampling import Batch
@@ -45,12 +45,12 @@ class EmbeddingSettings:
     MIN_LAYERS: ClassVar[int] = 1
 
     width: int = 64
-    layers: int = 3
-    loss: str = "bpr"
-    temperature: float = 0.15
+    layers: int = searched(3, 1, 4)
+    loss: str = searched("bpr", choices=("bpr", "softmax", "bsl"))
+    temperature: float = searched(0.15, 0.08, 0.4, log=True)
     negative_weight: float = 1.0
     uniformity: float = 1.0
-    l2: float = 3e-3
+    l2: float = searched(3e-3, 1e-6, 1e-2, log=True)
     storage: str = "float32"
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from graphrec.errors import TrainingError, UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.layers import CONTEXTS, combine, weigh
-from graphrec.models.base import Model, check_setting
+from graphrec.models.base import Model, check_setting, searched
 from graphrec.models.calibration import product_moments, rows_of, score_moments, standard_scale, vector_moments
 from graphrec.models.vectors import VectorModel
 from graphrec.sparse import CSR
@@ -39,7 +39,7 @@ class FusedSettings:
     """
 
     views: tuple[str, ...] = ("lightgcn", "gat", "item_knn")
-    fusion_l2: float = 1e-3
+    fusion_l2: float = searched(1e-3, 1e-5, 1e-1, log=True)
     candidates: int = 200
     negatives: int = 100
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphrec.layers import SCORES
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.embedding import EmbeddingSettings
 
 
@@ -32,8 +32,8 @@ class GATSettings(EmbeddingSettings):
     score: str = "dot"
     attention_dropout: float = 0.0
     message_dropout: float = 0.0
-    attention_l2: float = 0.1
-    own_edges: bool = True
+    attention_l2: float = searched(0.1, choices=(0.0, 1e-4, 1e-3, 1e-2, 0.1))
+    own_edges: bool = searched(True, choices=(True, False))
     knowledge: bool = True
     hub_facts: int = 0
     without_relations: tuple[str, ...] = ()

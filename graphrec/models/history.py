@@ -15,7 +15,7 @@ from torch.nn.functional import embedding
 
 from graphrec.graph import HeteroGraph
 from graphrec.losses import l2_penalty
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.pooling import Attention, Mean, Pooling, Scored, Sequence
 from graphrec.models.scored import scored_bpr_loss, scored_softmax_loss
 from graphrec.models.timeline import Timeline
@@ -57,10 +57,10 @@ class HistorySettings:
     blocks: int = 2
     history: int = 50
     loss: str = "softmax"
-    temperature: float = 1.0
-    l2: float = 3e-2
-    attention_l2: float = 0.1
-    dropout: float = 0.0
+    temperature: float = searched(1.0, 0.3, 2.0, log=True)
+    l2: float = searched(3e-2, 1e-3, 0.3, log=True)
+    attention_l2: float = searched(0.1, choices=(0.0, 1e-4, 1e-3, 1e-2, 0.1))
+    dropout: float = searched(0.0, 0.0, 0.5)
 
     def __post_init__(self) -> None:
         check_setting("pooling", self.pooling, self.pooling in POOLINGS, " or ".join(POOLINGS))

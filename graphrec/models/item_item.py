@@ -16,7 +16,7 @@ from scipy import sparse
 from torch import Tensor
 
 from graphrec.graph import HeteroGraph
-from graphrec.models.base import Model, check_setting
+from graphrec.models.base import Model, check_setting, searched
 from graphrec.models.calibration import rows_of
 from graphrec.sparse import CSR
 
@@ -32,7 +32,7 @@ class ItemItemSettings:
         neighbours: kept for each item, ≥ 1; memory and the time of ranking grow with it.
     """
 
-    neighbours: int = 200
+    neighbours: int = searched(200, 20, 400, log=True)
 
     def __post_init__(self) -> None:
         check_setting("neighbours", self.neighbours, self.neighbours >= 1, ">= 1")

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.item_item import ItemItem, ItemItemSettings, keep_largest, products, structure
 
 WEIGHTINGS = ("none", "tfidf", "bm25")
@@ -31,9 +31,9 @@ class ItemKNNSettings(ItemItemSettings):
             their rows are; or ``bm25``, by which items that many use are held down, too.
     """
 
-    shrink: float = 12.0
-    damping: float = 0.5
-    balance: float = 0.4
+    shrink: float = searched(12.0, 0.0, 50.0)
+    damping: float = searched(0.5, 0.0, 1.0)
+    balance: float = searched(0.4, 0.2, 0.7)
     weighting: str = "none"
 
     def __post_init__(self) -> None:

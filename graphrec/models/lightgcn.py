@@ -15,7 +15,7 @@ from graphrec.errors import UsageError
 from graphrec.graph import Block, HeteroGraph
 from graphrec.layers import drop_pairs, layer_sum, propagate_mean, propagate_mean_to, propagate_noisy
 from graphrec.losses import info_nce_loss
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.embedding import TYPES, EmbeddingModel, EmbeddingSettings
 from graphrec.sampling import Batch
 from graphrec.sparse import CSR, scale_edges, spmm, symmetric_normalize
@@ -42,7 +42,7 @@ class LightGCNSettings(EmbeddingSettings):
     MIN_LAYERS: ClassVar[int] = 0
 
     precision: str = "float32"
-    edge_dropout: float = 0.0
+    edge_dropout: float = searched(0.0, choices=(0.0, 0.1, 0.3))
     contrast: str = "none"
     contrast_weight: float = 0.05
     contrast_temperature: float = 0.2

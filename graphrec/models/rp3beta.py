@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.item_item import ItemItem, ItemItemSettings, keep_largest, products, structure, turned
 
 
@@ -26,9 +26,9 @@ class RP3BetaSettings(ItemItemSettings):
         normalize: whether what is kept of a used item is divided by its sum, so that each speaks as loudly.
     """
 
-    alpha: float = 0.5
-    beta: float = 0.1
-    normalize: bool = False
+    alpha: float = searched(0.5, 0.3, 1.5)
+    beta: float = searched(0.1, 0.0, 0.7)
+    normalize: bool = searched(False, choices=(False, True))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from graphrec.models.base import check_setting
+from graphrec.models.base import check_setting, searched
 from graphrec.models.descent import solve_rows
 from graphrec.models.item_item import ItemItem, ItemItemSettings, structure
 from graphrec.sparse.cpu.threads import for_each_block
@@ -30,8 +30,8 @@ class SLIMSettings(ItemItemSettings):
         nonnegative: whether all weights must be ≥ 0, as in the paper.
     """
 
-    lasso: float = 0.1
-    ridge: float = 100.0
+    lasso: float = searched(0.1, 0.01, 3.0, log=True)
+    ridge: float = searched(100.0, 1.0, 1000.0, log=True)
     nonnegative: bool = True
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphrec.data.large.memory import available_memory
 from graphrec.graph import HeteroGraph
-from graphrec.models.base import Model, check_setting
+from graphrec.models.base import Model, check_setting, searched
 from graphrec.models.calibration import rows_of
 from graphrec.sparse import (
     CSR,
@@ -45,11 +45,11 @@ class SpectralSettings:
         ideal_degree_power: the same around the ideal low-pass.
     """
 
-    order: int = 1
-    flatness: float = 1.0
-    rank: int = 512
-    ideal_weight: float = 0.3
-    degree_power: float = 0.3
+    order: int = searched(1, choices=(1, 4, 8))
+    flatness: float = searched(1.0, 1.0, 3.0)
+    rank: int = searched(512, 32, 512, log=True)
+    ideal_weight: float = searched(0.3, 0.0, 0.6)
+    degree_power: float = searched(0.3, 0.0, 0.6)
     ideal_degree_power: float = 0.5
 
     def __post_init__(self) -> None:

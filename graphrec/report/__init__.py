@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graphrec.files import write_text
 from graphrec.recommender import Recommender
-from graphrec.report import described, explained, measured, page, weighed
+from graphrec.report import chosen, described, explained, measured, page, weighed
 from graphrec.runs import REPORT, load_run
 
 
@@ -34,6 +34,8 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         measured.curves_section(run),
         measured.fusion_section(run),
         weighed.views_section(recommender),
+        chosen.choice_section(run),
+        chosen.search_section(run),
         explained.people_section(recommender),
         explained.attention_section(recommender),
         described.data_section(run),

@@ -68,6 +68,8 @@ def settings_section(run: Run, folder: Path) -> Html:
     """Every setting of the run, and the machine that it ran on."""
     values: dict[str, Any] = run.config.model_dump(mode="json")
     nested = [(f"training.{name}", value) for name, value in values.pop("training").items()]
+    for view, own in values.pop("view_training").items():
+        nested += [(f"view_training.{view}.{name}", value) for name, value in own.items()]
     values["left_out"] = [f"{view} ({why})" for view, why in values["left_out"].items()]
     for model, settings in values.pop("models").items():
         nested += [(f"{model}.{name}", value) for name, value in settings.items()]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from graphrec.config import RunConfig, TrainingConfig
+from graphrec.config import RunConfig
 from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
 from graphrec.evaluation import evaluate
@@ -84,9 +84,10 @@ def fit_model(
     if start is not None:
         start.check(config.models)
         known_rows = start.known_rows(dataset)
-    phases = _Phases(dataset, config, device, start, checkpoints, on_epoch, on_stride)
-    if config.refit and config.training.patience == 0 and config.model != Fused.name:
-        budget = {config.model: config.training.epochs}
+    phases = Phases(dataset, config, device, start, checkpoints, on_epoch, on_stride)
+    alone = config.training_of(config.model)
+    if config.refit and alone.patience == 0 and config.model != Fused.name:
+        budget = {config.model: alone.epochs}
         return Fitted(phases.fit("refit", TRAIN_PARTS, budget), phases.frame(), {}, budget, None, known_rows)
     model = phases.fit("select", (Part.FIT,), {})
     chosen = {name: progress.best_epoch for name, progress in phases.progress.items()}
@@ -104,22 +105,30 @@ def fit_model(
 
 
 @dataclass
-class _Phases:
-    """Fits all views of a model, once a phase, and gathers their histories."""
+class Phases:
+    """Fits all views of a model, once a phase, and gathers their histories.
+
+    Args:
+        dataset, config, start, checkpoints, on_epoch, on_stride: as for ``fit_model``.
+        device: where to compute.
+    """
 
     dataset: Dataset
     config: RunConfig
     device: torch.device
-    start: Start | None
-    checkpoints: Path | None
-    on_epoch: Callable[[Epoch], None]
-    on_stride: Callable[[Stride], None]
+    start: Start | None = None
+    checkpoints: Path | None = None
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_stride: Callable[[Stride], None] = lambda stride: None
     history: list[Epoch] = dataclasses.field(default_factory=list)
     progress: dict[str, Progress] = dataclasses.field(default_factory=dict)
 
     def fit(self, phase: str, parts: tuple[Part, ...], budget: dict[str, int]) -> Model:
         """A new model on the rows of ``parts``; where a view has a budget of epochs, select rows are not read."""
-        graph = build_graph(self.dataset, parts).to(graph_device(self.config))
+        return self.fit_on(build_graph(self.dataset, parts).to(graph_device(self.config)), phase, budget)
+
+    def fit_on(self, graph: HeteroGraph, phase: str, budget: dict[str, int]) -> Model:
+        """The same on a graph that is there already."""
         model = build_model(self.config.model, graph, self.config.models)
         for name, view in views_of(model).items():
             if isinstance(view, TrainedModel):
@@ -133,7 +142,7 @@ class _Phases:
         return model
 
     def _train(self, phase: str, name: str, view: TrainedModel, epochs: int | None) -> None:
-        training: TrainingConfig = self.config.training
+        training = self.config.training_of(name)
         select = self.select
         if epochs is not None:
             training = training.model_copy(update={"epochs": epochs, "patience": 0})

@@ -22,7 +22,12 @@ TIMES = ["seconds", "pairs_per_second"]
 
 
 def test_every_field_of_the_configuration_has_an_option() -> None:
-    known = {*RunConfig.model_fields, *TrainingConfig.model_fields} - {"training", "models", "left_out"}
+    known = {*RunConfig.model_fields, *TrainingConfig.model_fields} - {
+        "training",
+        "models",
+        "left_out",
+        "view_training",
+    }
     assert set(train.__annotations__) - {*OWN, "ctx", "return"} == known
 
 
