@@ -191,6 +191,11 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert row["same_items"] and row["rank_users_per_s"] > 0 and row["rank_vectors_users_per_core_s"] > 0
 
 
+def test_fusing(capsys: pytest.CaptureFixture[str]) -> None:
+    load("fusing").main(["--views=3", "--people=30", "--items=200"])
+    assert float(capsys.readouterr().out.split()[-1]) < 1e-4
+
+
 def test_the_plain_form_of_spectral_is_the_model() -> None:
     script, settings = load("spectral"), SpectralSettings(rank=3, order=4)
     graph = build_graph(small_world(num_users=80, num_items=50), (Part.FIT,))
