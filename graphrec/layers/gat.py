@@ -44,9 +44,10 @@ class GATLayer(nn.Module):
         heads: H.
         relations: R, edge types in the graph.
         score: one of ``SCORES``.
+        gain: whether m is learned; without it m stays 0.
     """
 
-    def __init__(self, width: int, heads: int, relations: int, score: str = "dot") -> None:
+    def __init__(self, width: int, heads: int, relations: int, score: str = "dot", *, gain: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.score = score
@@ -56,7 +57,7 @@ class GATLayer(nn.Module):
             self.vector = nn.Parameter(torch.zeros(heads, width // heads))
         self.relation_key = nn.Parameter(torch.zeros(relations, heads, width // heads))
         self.relation_bias = nn.Parameter(torch.zeros(relations, heads))
-        self.relation_gain = nn.Parameter(torch.zeros(relations, heads, width // heads))
+        self.relation_gain = nn.Parameter(torch.zeros(relations, heads, width // heads)) if gain else None
 
     def scores_from(self, receiver: Tensor, sender: Tensor, log_degree: Tensor) -> dict[str, Any]:
         """The terms of the score as ``attend`` and ``edge_attention`` take them.
@@ -103,6 +104,9 @@ class GATLayer(nn.Module):
         """
         value = self._split(sender if message is None else message)
         terms = self.scores_from(receiver, sender, log_degree)
+        if self.relation_gain is None:
+            received, lse = attend(csr, value=value, dropout=dropout, seed=seed, **terms)
+            return received.flatten(1) * row_scale[:, None], lse
         runs, owners = csr.type_runs
         terms["query"] = terms["query"][owners.row_index()]
         received, lse = attend(runs, value=value, dropout=dropout, seed=seed, **terms)
@@ -113,7 +117,7 @@ class GATLayer(nn.Module):
     def pair_messages(
         self, receiver: Tensor, sender: Tensor, lse: Tensor, relation: int, *, row_scale: Tensor, log_degree: Tensor
     ) -> Tensor:
-        """What single edges carry: c_i α_ij e_j for B edges of one relation, none of which needs to be looked up.
+        """What single edges carry with m = 0: c_i α_ij e_j for B edges of one relation, none of which needs to be looked up.
 
         Args:
             receiver, sender: float [B, W], the vectors at the two ends.
@@ -130,8 +134,7 @@ class GATLayer(nn.Module):
         bounds = torch.arange(len(receiver) + 1, device=receiver.device)
         pairs = CSR.unchecked(bounds, number.int(), len(receiver), kinds)
         weight = edge_attention(pairs, lse=lse, edges=number, **self.scores_from(receiver, sender, log_degree))
-        message = self._split(sender) * (1 + self.relation_gain[relation])
-        return (weight[..., None] * message).flatten(1) * row_scale[:, None]
+        return (weight[..., None] * self._split(sender)).flatten(1) * row_scale[:, None]
 
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))

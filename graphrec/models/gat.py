@@ -44,7 +44,8 @@ class GAT(EmbeddingModel):
         super().__init__(_pruned(graph, settings), settings)
         relations = len(self.graph.relations)
         self.attention = nn.ModuleList(
-            GATLayer(settings.width, settings.heads, relations, settings.score) for _ in range(settings.layers)
+            GATLayer(settings.width, settings.heads, relations, settings.score, gain=settings.relation_gain)
+            for _ in range(settings.layers)
         )
         if settings.knowledge_weight > 0:
             self.fact_weight = nn.Parameter(torch.ones(relations // 2, settings.width))
@@ -95,12 +96,10 @@ class GAT(EmbeddingModel):
         for mine, theirs in zip(self._attention(), other._attention(), strict=True):
             for name in ("scale",) if mine.score == "dot" else ("vector",):
                 getattr(mine, name).copy_(getattr(theirs, name))
-            for relations, earlier in (
-                (mine.relation_key, theirs.relation_key),
-                (mine.relation_bias, theirs.relation_bias),
-                (mine.relation_gain, theirs.relation_gain),
-            ):
-                relations.zero_()[now] = earlier[before].to(relations)
+            for name in ("relation_key", "relation_bias", "relation_gain"):
+                relations, earlier = getattr(mine, name), getattr(theirs, name)
+                if relations is not None and earlier is not None:
+                    relations.zero_()[now] = earlier[before].to(relations)
         if self.settings.knowledge_weight > 0 and other.settings.knowledge_weight > 0:
             here, there = now[::2] // 2, before[::2] // 2  # each relation is followed by its inverse
             self.fact_weight[here] = other.fact_weight[there].to(self.fact_weight)
@@ -238,8 +237,9 @@ class GAT(EmbeddingModel):
         for layer, (received, lse) in zip(self._attention(), layers, strict=True):
             terms = layer.scores_from(vectors, vectors, self.log_degree)
             weight = edge_attention(adjacency, lse=lse, edges=edges, **terms)
-            gain = 1 + layer.relation_gain.mean(dim=2)[kind]
-            weights.append((weight * gain).mean(dim=1) * receiver_scale)
+            if layer.relation_gain is not None:
+                weight = weight * (1 + layer.relation_gain.mean(dim=2)[kind])
+            weights.append(weight.mean(dim=1) * receiver_scale)
             vectors = received
         return torch.stack(weights)
 

@@ -71,7 +71,7 @@ class Start:
             if name not in views:
                 raise UsageError(f"the run to start from has no view {name}", f"it has {', '.join(views)}")
             theirs = views[name].settings
-            for field in ("width", "layers", "heads", "score", "pooling", "blocks", "history"):
+            for field in ("width", "layers", "heads", "score", "relation_gain", "pooling", "blocks", "history"):
                 now, before = getattr(mine, field, None), getattr(theirs, field, None)
                 if now != before:
                     hint = f"ask for --{field} {before}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from graphrec.config import make_config
 from graphrec.errors import UsageError
 from graphrec.models import GAT, GATSettings, LightGCN, LightGCNSettings
 from graphrec.sampling import Batch, generator_for
@@ -12,7 +13,8 @@ from tests.worlds import hand_graph, pairs
 
 
 def fitted(*, learned: bool = True, **settings: object) -> GAT:
-    model = GAT(hand_graph(), GATSettings(**{"width": 4, "layers": 2, "heads": 2} | settings))
+    gain = {"relation_gain": settings.get("own_edges", True)}
+    model = GAT(hand_graph(), GATSettings(**{"width": 4, "layers": 2, "heads": 2} | gain | settings))
     model.reset(generator_for(0))
     if learned:
         for index, parameter in enumerate(model.attention.parameters()):
@@ -40,10 +42,12 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
 
 def message_factors(model: GAT) -> torch.Tensor:
     """c_i α_ij (1 + m_t) of the only layer and head, for every edge, [E, W]; ``edge_weights`` has the mean over W."""
-    csr = model.graph.adjacency
-    gain = (1 + model.attention[0].relation_gain.flatten(1)[csr.edge_type]).detach()
-    weights = model.edge_weights(torch.arange(csr.num_edges))[0].detach()
-    return (weights / gain.mean(dim=1))[:, None] * gain
+    csr, gain = model.graph.adjacency, model.attention[0].relation_gain
+    weights = model.edge_weights(torch.arange(csr.num_edges))[0].detach()[:, None]
+    if gain is None:
+        return weights.expand(-1, model.settings.width)
+    scale = (1 + gain.flatten(1)[csr.edge_type]).detach()
+    return weights / scale.mean(dim=1, keepdim=True) * scale
 
 
 def vectors_in_the_loss(model: GAT, batch: Batch) -> torch.Tensor:
@@ -210,6 +214,13 @@ def test_every_parameter_is_trained() -> None:
     model = fitted(knowledge_weight=0.5)
     grouped = {id(parameter) for group in model.parameter_groups(0.1) for parameter in group["params"]}
     assert grouped == {id(parameter) for parameter in model.parameters()}
+
+
+def test_messages_without_own_edges_are_not_scaled() -> None:
+    with pytest.raises(UsageError, match="relation_gain must be False where own_edges is False"):
+        GATSettings(own_edges=False, relation_gain=True)
+    with pytest.raises(UsageError, match="relation_gain of gat is for the whole graph"):
+        make_config("gat", sampling="neighbor", relation_gain=True)
 
 
 def test_an_edge_that_may_be_dropped_cannot_be_taken_out() -> None:
