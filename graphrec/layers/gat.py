@@ -117,7 +117,7 @@ class GATLayer(nn.Module):
     def pair_messages(
         self, receiver: Tensor, sender: Tensor, lse: Tensor, relation: int, *, row_scale: Tensor, log_degree: Tensor
     ) -> Tensor:
-        """What single edges carry with m = 0: c_i α_ij e_j for B edges of one relation, none of which needs to be looked up.
+        """What single edges of one relation carry with m = 0, c_i α_ij e_j; none needs to be looked up.
 
         Args:
             receiver, sender: float [B, W], the vectors at the two ends.
@@ -127,7 +127,7 @@ class GATLayer(nn.Module):
             log_degree: float [B], ln d_j of the senders.
 
         Returns:
-            float [B, W].
+            float [B, W], B the edges.
         """
         number = torch.arange(len(receiver), device=receiver.device)
         kinds = torch.full_like(number, relation, dtype=torch.int32)

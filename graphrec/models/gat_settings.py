@@ -20,8 +20,8 @@ class GATSettings(EmbeddingSettings):
         message_dropout: share of the sent numbers set to zero, in [0, 1).
         attention_l2: weight ≥ 0 of the squared attention parameters, which pulls to LightGCN's weights; without it
             attention memorises small data.
-        relation_gain: whether each relation learns how its messages are scaled, place by place. It needs ``own_edges`` and
-            the whole graph: with signs to choose, an edge taken out of its step could be told by its absence.
+        relation_gain: whether each relation learns how its messages are scaled, place by place. It needs ``own_edges``
+            and the whole graph: with signs to choose, an edge taken out of its step could be told by its absence.
         own_edges: whether the pair to predict stays an edge in its own step (in samples of the neighbourhood: never).
         knowledge: whether knowledge edges carry messages too.
         hub_facts: ≥ 0; an entity with more facts than that is left out of the graph, since what many share says little;
