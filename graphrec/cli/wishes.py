@@ -158,6 +158,7 @@ def _say_found(out: Path, found: Tuned) -> None:
     """The winners, and where they are."""
     for search in found.searches:
         settings = ", ".join(f"{name} {shown(value)}" for name, value in search.settings.items())
-        reached = "no trial came to a figure" if search.recall is None else f"recall@20 {search.recall:.4f}"
+        none = "no trial came to a figure" if search.trials else "there was no time for a trial"
+        reached = none if search.recall is None else f"recall@20 {search.recall:.4f}"
         say(f"{search.view}: {reached} with {settings}")
     say(f"these settings are in {out / 'config.toml'}, which --config takes")
