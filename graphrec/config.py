@@ -22,8 +22,7 @@ NEIGHBOR = "add --sampling neighbor"
 OWN_TABLE = (
     "a setting for one view alone stands in the view's own table, [models.VIEW], of a TOML file given by --config"
 )
-BY_VIEW = ("epochs", "batch_size", "learning_rate", "patience", "eval_every")
-"""What views of a fusion may be trained with each in its own way."""
+BY_VIEW = ("epochs", "batch_size", "learning_rate", "patience", "eval_every")  # what a view may have of its own
 
 
 class TrainingConfig(BaseModel):

@@ -22,14 +22,8 @@ if TYPE_CHECKING:
     from graphrec.training import Epoch, Stride
 
 LISTS = {"views", "without_relations"}  # settings that are names joined by commas
-OWN = (
-    "graph",
-    "out",
-    "config",
-    "minutes",
-    "tune",
-    "resume",
-)  # parameters of the command; all others are options of the configuration
+# parameters of the command; all others are options of the configuration
+OWN = ("graph", "out", "config", "minutes", "tune", "resume")
 
 
 def _training(help_text: str) -> typer.models.OptionInfo:
