@@ -136,6 +136,12 @@ class GATLayer(nn.Module):
         weight = edge_attention(pairs, lse=lse, edges=number, **self.scores_from(receiver, sender, log_degree))
         return (weight[..., None] * self._split(sender)).flatten(1) * row_scale[:, None]
 
+    def mean_gain(self, relation: Tensor) -> Tensor:
+        """1 + m of edges, as a mean over the width of a head: float [n, H] from edge types [n]; ones without m."""
+        if self.relation_gain is None:
+            return self.relation_bias.new_ones(len(relation), self.heads)
+        return 1 + self.relation_gain.mean(dim=2)[relation]
+
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))
 

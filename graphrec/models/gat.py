@@ -237,9 +237,7 @@ class GAT(EmbeddingModel):
         for layer, (received, lse) in zip(self._attention(), layers, strict=True):
             terms = layer.scores_from(vectors, vectors, self.log_degree)
             weight = edge_attention(adjacency, lse=lse, edges=edges, **terms)
-            if layer.relation_gain is not None:
-                weight = weight * (1 + layer.relation_gain.mean(dim=2)[kind])
-            weights.append(weight.mean(dim=1) * receiver_scale)
+            weights.append((weight * layer.mean_gain(kind)).mean(dim=1) * receiver_scale)
             vectors = received
         return torch.stack(weights)
 

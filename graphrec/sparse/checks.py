@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from graphrec.errors import UsageError, nearest
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
     from graphrec.sparse.csr import CSR
 
 SCORES = ("dot", "additive", "v2")
+
+
+def check(condition: bool, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
+
+
+def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, device: torch.device) -> None:
+    """One dimension, of a type and on a device."""
+    check(tensor.dtype == dtype, f"{name} must be {dtype}, got {tensor.dtype}")
+    check(tensor.dim() == 1, f"{name} must have one dimension, got shape {list(tensor.shape)}")
+    check(tensor.device == device, f"{name} is on {tensor.device}, rowptr on {device}")
 
 
 def check_range(name: str, numbers: Tensor, size: int) -> None:

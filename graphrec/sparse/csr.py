@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
-from graphrec.sparse.checks import check_range
+from graphrec.sparse.checks import check, check_range, check_tensor
 from graphrec.sparse.order import sorted_order
 
 
@@ -47,18 +46,18 @@ class CSR:
     value: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _check_tensor("rowptr", self.rowptr, torch.int64, self.rowptr.device)
-        _check_tensor("col", self.col, torch.int32, self.rowptr.device)
+        check_tensor("rowptr", self.rowptr, torch.int64, self.rowptr.device)
+        check_tensor("col", self.col, torch.int32, self.rowptr.device)
         for name, dtype in (("edge_type", torch.int32), ("value", torch.float32)):
             field = getattr(self, name)
             if field is not None:
-                _check_tensor(name, field, dtype, self.device)
-                _check(len(field) == self.num_edges, f"{name} has {len(field)} entries for {self.num_edges} edges")
-        _check(len(self.rowptr) > 0, "rowptr is empty; it needs one entry more than there are rows")
-        _check(self.num_cols >= 0, f"num_cols must be >= 0, got {self.num_cols}")
+                check_tensor(name, field, dtype, self.device)
+                check(len(field) == self.num_edges, f"{name} has {len(field)} entries for {self.num_edges} edges")
+        check(len(self.rowptr) > 0, "rowptr is empty; it needs one entry more than there are rows")
+        check(self.num_cols >= 0, f"num_cols must be >= 0, got {self.num_cols}")
         ends = int(self.rowptr[0]), int(self.rowptr[-1])
-        _check(ends == (0, self.num_edges), f"rowptr must run from 0 to {self.num_edges} (edges), got {ends}")
-        _check(bool((self.rowptr.diff() >= 0).all()), "rowptr must not decrease")
+        check(ends == (0, self.num_edges), f"rowptr must run from 0 to {self.num_edges} (edges), got {ends}")
+        check(bool((self.rowptr.diff() >= 0).all()), "rowptr must not decrease")
         check_range("col", self.col, self.num_cols)
         if self.edge_type is not None:
             check_range("edge_type", self.edge_type, 2**31)
@@ -79,7 +78,7 @@ class CSR:
             UsageError: lengths that differ, or a number out of range.
         """
         row, col = _as_tensor(row), _as_tensor(col)
-        _check(row.shape == col.shape and row.dim() == 1, f"row and col differ: {list(row.shape)}, {list(col.shape)}")
+        check(row.shape == col.shape and row.dim() == 1, f"row and col differ: {list(row.shape)}, {list(col.shape)}")
         check_range("row", row, num_rows)
         check_range("col", col, num_cols)
         kind = None if edge_type is None else _as_tensor(edge_type)
@@ -234,7 +233,7 @@ class CSR:
         >>> path.slice_rows(1, 3).rowptr.tolist(), path.slice_rows(1, 3).col.tolist()
         ([0, 2, 2], [0, 2])
         """
-        _check(0 <= first <= last <= self.num_rows, f"rows {first}..{last} are not in [0, {self.num_rows}]")
+        check(0 <= first <= last <= self.num_rows, f"rows {first}..{last} are not in [0, {self.num_rows}]")
         begin, end = int(self.rowptr[first]), int(self.rowptr[last])
         part = object.__new__(CSR)
         part.__dict__.update(
@@ -276,7 +275,7 @@ class CSR:
         Args:
             removed: bool [E], True for the edges to leave out.
         """
-        _check(
+        check(
             removed.dtype == torch.bool and removed.shape == self.col.shape,
             f"the mask must be bool [{self.num_edges}], got {removed.dtype} {list(removed.shape)}",
         )
@@ -305,14 +304,3 @@ def _row_pointers(row: Tensor, num_rows: int) -> Tensor:
 
 def _largest(numbers: Tensor) -> int:
     return int(numbers.max()) if len(numbers) else -1
-
-
-def _check(condition: bool, message: str) -> None:
-    if not condition:
-        raise UsageError(message)
-
-
-def _check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, device: torch.device) -> None:
-    _check(tensor.dtype == dtype, f"{name} must be {dtype}, got {tensor.dtype}")
-    _check(tensor.dim() == 1, f"{name} must have one dimension, got shape {list(tensor.shape)}")
-    _check(tensor.device == device, f"{name} is on {tensor.device}, rowptr on {device}")
