@@ -20,7 +20,7 @@ _ABSENT = -1e30  # a logit that gets no weight beside any other
 class GATLayer(nn.Module):
     """One step of multi-head, relation-aware attention with linear messages.
 
-        α_ij = softmax_j( s_ij + b_th − ½ ln d_j ),   out_i = c_i Σ_j α_ij (1 + m_t) ⊙ e_j,   c_i = Σ_j 1/√(d_i d_j)
+        α_ij = softmax_j( s_ij + b_th − ½ ln d_j ),   out_i = c_i Σ_j α_ij exp(m_t) ⊙ e_j,   c_i = Σ_j 1/√(d_i d_j)
 
     over all edges (i ← j) of relation t, per head h (a slice of the width), with a score s_ij that is one of
 
@@ -34,10 +34,10 @@ class GATLayer(nn.Module):
     The dot-product score is that of Vaswani et al. 2017, the additive one and the softmax over neighbours those of GAT
     (Veličković et al. 2018, eq. 3), v2 that of GATv2 (Brody et al. 2022, eq. 7), the relation key that of KGAT's idea
     (Wang et al. 2019, eq. 4) in its lightest form, the message scaled by its relation that of KGIN (Wang et al. 2021,
-    eq. 6). Departures from GAT: no weight matrix and no non-linearity on the
-    messages, which cost accuracy in recommendation; the vectors in the score are constants for the gradient, so that
-    they learn through what they send and attention through its own few numbers; the degree in the score and the row
-    scale c_i, which keep popularity where LightGCN has it.
+    eq. 6), here by a factor above 0. Departures from GAT: no weight matrix and no non-linearity on the messages, which
+    cost accuracy in recommendation; the vectors in the score are constants for the gradient, so that they learn through
+    what they send and attention through its own few numbers; the degree in the score and the row scale c_i, which keep
+    popularity where LightGCN has it.
 
     Args:
         width: W, a multiple of ``heads``.
@@ -110,14 +110,14 @@ class GATLayer(nn.Module):
         runs, owners = csr.type_runs
         terms["query"] = terms["query"][owners.row_index()]
         received, lse = attend(runs, value=value, dropout=dropout, seed=seed, **terms)
-        received = received * (1 + self.relation_gain)[owners.edge_type]
+        received = received * self.relation_gain.exp()[owners.edge_type]
         received, lse = merge_runs(owners, received, lse)
         return received.flatten(1) * row_scale[:, None], lse
 
     def pair_messages(
         self, receiver: Tensor, sender: Tensor, lse: Tensor, relation: int, *, row_scale: Tensor, log_degree: Tensor
     ) -> Tensor:
-        """What single edges of one relation carry with m = 0, c_i α_ij e_j; none needs to be looked up.
+        """What single edges of one relation carry, c_i α_ij exp(m_t) ⊙ e_j; none needs to be looked up.
 
         Args:
             receiver, sender: float [B, W], the vectors at the two ends.
@@ -134,13 +134,16 @@ class GATLayer(nn.Module):
         bounds = torch.arange(len(receiver) + 1, device=receiver.device)
         pairs = CSR.unchecked(bounds, number.int(), len(receiver), kinds)
         weight = edge_attention(pairs, lse=lse, edges=number, **self.scores_from(receiver, sender, log_degree))
-        return (weight[..., None] * self._split(sender)).flatten(1) * row_scale[:, None]
+        message = weight[..., None] * self._split(sender)
+        if self.relation_gain is not None:
+            message = message * self.relation_gain[relation].exp()
+        return message.flatten(1) * row_scale[:, None]
 
     def mean_gain(self, relation: Tensor) -> Tensor:
-        """1 + m of edges, as a mean over the width of a head: float [n, H] from edge types [n]; ones without m."""
+        """exp(m) of edges, as a mean over the width of a head: float [n, H] from edge types [n]; ones without m."""
         if self.relation_gain is None:
             return self.relation_bias.new_ones(len(relation), self.heads)
-        return 1 + self.relation_gain.mean(dim=2)[relation]
+        return self.relation_gain.exp().mean(dim=2)[relation]
 
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))

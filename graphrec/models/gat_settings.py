@@ -20,8 +20,7 @@ class GATSettings(EmbeddingSettings):
         message_dropout: share of the sent numbers set to zero, in [0, 1).
         attention_l2: weight ≥ 0 of the squared attention parameters, which pulls to LightGCN's weights; without it
             attention memorises small data.
-        relation_gain: whether each relation learns how its messages are scaled, place by place. It needs ``own_edges``
-            and the whole graph: with signs to choose, an edge taken out of its step could be told by its absence.
+        relation_gain: whether each relation learns how its messages are scaled, place by place.
         own_edges: whether the pair to predict stays an edge in its own step (in samples of the neighbourhood: never).
         knowledge: whether knowledge edges carry messages too.
         hub_facts: ≥ 0; an entity with more facts than that is left out of the graph, since what many share says little;
@@ -35,7 +34,7 @@ class GATSettings(EmbeddingSettings):
     attention_dropout: float = 0.0
     message_dropout: float = 0.0
     attention_l2: float = searched(0.1, choices=(0.0, 1e-4, 1e-3, 1e-2, 0.1))
-    relation_gain: bool = False
+    relation_gain: bool = searched(False, choices=(False, True))
     own_edges: bool = searched(True, choices=(True, False))
     knowledge: bool = True
     hub_facts: int = 0
@@ -46,8 +45,6 @@ class GATSettings(EmbeddingSettings):
         super().__post_init__()
         divides = self.heads >= 1 and self.width % self.heads == 0
         check_setting("heads", self.heads, divides, f"a divisor of width {self.width}")
-        visible = self.own_edges or not self.relation_gain
-        check_setting("relation_gain", self.relation_gain, visible, "False where own_edges is False")
         check_setting("score", self.score, self.score in SCORES, f"one of {', '.join(SCORES)}")
         check_setting("hub_facts", self.hub_facts, self.hub_facts >= 0, ">= 0")
         check_setting("knowledge_weight", self.knowledge_weight, self.knowledge_weight >= 0, ">= 0")
@@ -61,5 +58,4 @@ class GATSettings(EmbeddingSettings):
     @property
     def whole_graph_only(self) -> str | None:
         """The setting that asks for propagation over the whole graph, if one does."""
-        given = (name for name in ("knowledge_weight", "relation_gain") if getattr(self, name))
-        return next(given, None)
+        return "knowledge_weight" if self.knowledge_weight else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -13,8 +15,7 @@ from tests.worlds import hand_graph, pairs
 
 
 def fitted(*, learned: bool = True, **settings: object) -> GAT:
-    gain = {"relation_gain": settings.get("own_edges", True)}
-    model = GAT(hand_graph(), GATSettings(**{"width": 4, "layers": 2, "heads": 2} | gain | settings))
+    model = GAT(hand_graph(), GATSettings(**{"width": 4, "layers": 2, "heads": 2, "relation_gain": True} | settings))
     model.reset(generator_for(0))
     if learned:
         for index, parameter in enumerate(model.attention.parameters()):
@@ -41,12 +42,10 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
 
 
 def message_factors(model: GAT) -> torch.Tensor:
-    """c_i α_ij (1 + m_t) of the only layer and head, for every edge, [E, W]; ``edge_weights`` has the mean over W."""
-    csr, gain = model.graph.adjacency, model.attention[0].relation_gain
+    """c_i α_ij exp(m_t) of the only layer and head, for every edge, [E, W]; ``edge_weights`` has the mean over W."""
+    csr = model.graph.adjacency
     weights = model.edge_weights(torch.arange(csr.num_edges))[0].detach()[:, None]
-    if gain is None:
-        return weights.expand(-1, model.settings.width)
-    scale = (1 + gain.flatten(1)[csr.edge_type]).detach()
+    scale = model.attention[0].relation_gain.detach().exp().flatten(1)[csr.edge_type]
     return weights / scale.mean(dim=1, keepdim=True) * scale
 
 
@@ -115,8 +114,8 @@ def test_messages_are_scaled_by_their_relation() -> None:
     """Item 1 has two users' messages, doubled in the first place, and a fact's, tripled in the last."""
     model = fitted(learned=False, layers=1, heads=1)
     gain = model.attention[0].relation_gain.data
-    gain[model.graph.relations.index("interacts"), 0, 0] = 1.0
-    gain[model.graph.relations.index("rev_genre"), 0, 3] = 2.0
+    gain[model.graph.relations.index("interacts"), 0, 0] = math.log(2)
+    gain[model.graph.relations.index("rev_genre"), 0, 3] = math.log(3)
     e, csr = model.table.detach(), model.graph.adjacency
     weights = model.row_scale[3] * torch.tensor([model.degree[n] ** -0.5 for n in (0, 1, 5)])
     weights = weights / torch.tensor([model.degree[n] ** -0.5 for n in (0, 1, 5)]).sum()
@@ -166,7 +165,7 @@ def test_folding_in_weighs_like_a_layer() -> None:
     model = fitted(layers=1)
     e = model.table.detach()
     newcomer = model.fold_in_vectors(pairs([(0, 0), (0, 1)], 1, 3))[0]
-    gain = 1 + model.attention[0].relation_gain.detach()[model.graph.relations.index("rev_interacts")].flatten()
+    gain = model.attention[0].relation_gain.detach()[model.graph.relations.index("rev_interacts")].flatten().exp()
     assert torch.allclose(newcomer, gain * (e[2] / 2**0.5 + e[3] / 4**0.5) / 2, atol=1e-6)  # d: 2; items 1 and 2
 
 
@@ -216,11 +215,9 @@ def test_every_parameter_is_trained() -> None:
     assert grouped == {id(parameter) for parameter in model.parameters()}
 
 
-def test_messages_without_own_edges_are_not_scaled() -> None:
-    with pytest.raises(UsageError, match="relation_gain must be False where own_edges is False"):
-        GATSettings(own_edges=False, relation_gain=True)
-    with pytest.raises(UsageError, match="relation_gain of gat is for the whole graph"):
-        make_config("gat", sampling="neighbor", relation_gain=True)
+def test_knowledge_loss_needs_the_whole_graph() -> None:
+    with pytest.raises(UsageError, match="knowledge_weight of gat is for the whole graph"):
+        make_config("gat", sampling="neighbor", knowledge_weight=0.1)
 
 
 def test_an_edge_that_may_be_dropped_cannot_be_taken_out() -> None:

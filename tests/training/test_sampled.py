@@ -28,7 +28,7 @@ def model_on(graph, kind: str, layers: int = 2, **settings: object) -> Embedding
     if kind == "lightgcn":
         model: EmbeddingModel = LightGCN(graph, LightGCNSettings(width=8, layers=layers, **settings))
     else:
-        model = GAT(graph, GATSettings(width=8, heads=2, layers=layers, **settings))
+        model = GAT(graph, GATSettings(width=8, heads=2, layers=layers, relation_gain=True, **settings))
     model.reset(generator_for(1))
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):
