@@ -75,7 +75,7 @@ class Plain:
 
     def polynomial(self, signal: np.ndarray) -> np.ndarray:
         """Σ c_k T_k(1 − 2 R̃ᵀR̃) of a signal [I, B]."""
-        first, *others = self.model.coefficients
+        first, *others = self.model.response.coef
         total, before, last = first * signal, signal, signal - 2 * (self.turned @ (self.matrix @ signal))
         for coefficient in others:
             total += coefficient * last

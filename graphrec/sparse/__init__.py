@@ -14,7 +14,7 @@ from graphrec.sparse.ops import (
     spmm,
 )
 from graphrec.sparse.scaling import scale_edges, symmetric_normalize
-from graphrec.sparse.spectrum import chebyshev_coefficients, chebyshev_product, right_singular_vectors
+from graphrec.sparse.spectrum import chebyshev_product, right_singular_vectors
 
 __all__ = [
     "CSR",
@@ -28,7 +28,6 @@ __all__ = [
     "segment_sum",
     "set_backend",
     "available_backends",
-    "chebyshev_coefficients",
     "chebyshev_product",
     "right_singular_vectors",
 ]

@@ -25,23 +25,6 @@ _ROUNDS = 20
 _SMALL = 256  # a side as short as this is solved at once
 
 
-def chebyshev_coefficients(target: Callable[[Tensor], Tensor], order: int) -> list[float]:
-    """c_0..c_K of the polynomial Σ c_k T_k(x) that equals ``target`` at the K + 1 roots of T_(K+1) in [−1, 1].
-
-    Args:
-        target: float64 [K + 1] → the same.
-        order: K ≥ 0.
-
-    >>> [round(c, 6) for c in chebyshev_coefficients(lambda x: 2 * x**2 + x, 2)]  # T_0 + T_1 + T_2
-    [1.0, 1.0, 1.0]
-    """
-    angle = (torch.arange(order + 1, dtype=torch.float64) + 0.5) * (math.pi / (order + 1))
-    waves = torch.cos(torch.arange(order + 1, dtype=torch.float64)[:, None] * angle)
-    coefficients = 2 / (order + 1) * waves @ target(angle.cos())
-    coefficients[0] /= 2
-    return coefficients.tolist()
-
-
 def chebyshev_product(matrix: CSR, x: Tensor, coefficients: Sequence[float], bound: float = 1.0) -> Tensor:
     """Σ c_k T_k(L) x with L = 1 − (2 / bound) MᵀM, by Clenshaw's recurrence: K products with MᵀM.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.sparse import CSR, chebyshev_coefficients, chebyshev_product, right_singular_vectors
+from graphrec.sparse import CSR, chebyshev_product, right_singular_vectors
 from tests.worlds import pairs
 
 
@@ -19,16 +19,6 @@ def random_matrix(seed: int, num_rows: int, num_cols: int, share: float = 0.2) -
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def test_coefficients_interpolate_at_the_nodes() -> None:
-    coefficients = chebyshev_coefficients(lambda x: x.abs().sqrt(), 5)
-    nodes = np.cos((np.arange(6) + 0.5) * np.pi / 6)
-    assert np.allclose(np.polynomial.chebyshev.chebval(nodes, coefficients), np.abs(nodes) ** 0.5)
-
-
-def test_coefficients_of_order_zero() -> None:
-    assert chebyshev_coefficients(lambda x: x + 3, 0) == pytest.approx([3.0])  # the node is 0
 
 
 def test_a_polynomial_by_hand() -> None:
