@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 
 from graphrec.errors import UsageError, nearest
 from graphrec.files import write_text
-from graphrec.models import Fused, make_settings, model_class
+from graphrec.models import EmbeddingModel, Fused, make_settings, model_class
 from graphrec.models.base import Range
 from graphrec.models.objective import WITHOUT_NEGATIVES
 
@@ -106,6 +106,22 @@ class RunConfig(BaseModel):
         if given:
             raise UsageError(f"settings for {', '.join(given)}, which model {name} does not use")
         return {**values, "models": settings}
+
+    @model_validator(mode="after")
+    def _trains_together(self) -> RunConfig:
+        """Refuse to train views together that cannot be."""
+        settings = self.models[self.model]
+        if getattr(settings, "fuse", "stacked") != "joint":
+            return self
+        alone = [view for view in settings.views if not issubclass(model_class(view), EmbeddingModel)]
+        if alone:
+            raise UsageError(f"fuse joint is for views like lightgcn and gat, not {', '.join(alone)}", "--fuse stacked")
+        if self.view_training or self.training.sampling == "neighbor":
+            given = "view_training" if self.view_training else "sampling neighbor"
+            raise UsageError(
+                f"fuse joint trains all views together on the whole graph, without {given}", "leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> RunConfig:

@@ -144,10 +144,11 @@ def finish(here: Set, view: View, trial: Options, seed: int) -> None:
 def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) -> None:
     """Train a fusion of views as they were chosen, and judge it with each kind of weights, unless that was done."""
     folder = here.folder / view.name / f"seed-{seed}"
-    told = {"seed": seed, "options": {"views": list(chosen)}, "chosen": chosen, "training": here.recipe["training"]}
+    own = view.options | {"views": list(chosen)}
+    told = {"seed": seed, "options": own, "chosen": chosen, "training": here.recipe["training"]}
     if holds(folder / "row.json", told):
         return
-    config = settle_views(parse_config(fusion_values(here, chosen) | {"seed": seed, "refit": True}), here.data)
+    config = settle_views(parse_config(fusion_values(here, own, chosen) | {"seed": seed, "refit": True}), here.data)
     fitted = fit_model(here.data, config)
     model, fusion = fitted.model, fitted.fusion
     assert isinstance(model, Fused) and fusion is not None
@@ -160,10 +161,15 @@ def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) 
     judge(here, model, folder, told | {"reason": fusion.reason})
 
 
-def fusion_values(here: Set, chosen: dict[str, Options]) -> dict[str, Any]:
-    """A fusion's configuration as nested values: settings by model, those of the set where the model has them."""
+def fusion_values(here: Set, fused: Options, chosen: dict[str, Options]) -> dict[str, Any]:
+    """A fusion's configuration as nested values: settings by model, those of the set where the model has them.
+
+    Args:
+        here: the set.
+        fused: settings of the fusion; chosen: those of its views.
+    """
     shared = here.recipe["training"]
-    models: dict[str, Any] = {"fused": {"views": list(chosen)}}
+    models: dict[str, Any] = {"fused": fused}
     for model, options in chosen.items():
         own = {each.name for each in fields(MODELS[model].Settings)}
         models[model] = {name: value for name, value in shared.items() if name in own} | options

@@ -16,6 +16,7 @@ CONTEXTS = ("bias", "user_degree", "item_degree", "spread", "score")
 LIMIT = 8.0
 """z̃ and its spread are cut off at ±LIMIT and divided by it, as contexts."""
 _TILE = 512  # items at once: what a tile needs of every view stays in the fastest memory
+_EQUAL = 1e-12  # the least variance over views: the slope of the root is finite there
 _CHUNK_SCORES = (
     2**20
 )  # scores at once in plain torch: larger temporaries are fresh pages every time, and three times as slow
@@ -38,7 +39,7 @@ def weigh(scores: Tensor, attention: Tensor, gamma: Tensor, of_user: Tensor, of_
         of_item: x_i, float32 [C], or [B, C] where each person has items of their own.
 
     Returns:
-        float32 [S, B, C]; differentiable in ``attention`` and ``gamma``.
+        float32 [S, B, C]; differentiable.
 
     >>> even = weigh(torch.tensor([[[2.0]], [[4.0]]]), torch.zeros(2, 5), torch.ones(2), torch.zeros(1), torch.zeros(1))
     >>> even.flatten()
@@ -46,7 +47,7 @@ def weigh(scores: Tensor, attention: Tensor, gamma: Tensor, of_user: Tensor, of_
     """
     bias, by_user, by_item, by_spread, by_score = attention.T[..., None, None]
     mean = scores.mean(dim=0)
-    spread = (scores.square().mean(dim=0) - mean.square()).clamp(min=0).sqrt().clamp(max=LIMIT)
+    spread = (scores.square().mean(dim=0) - mean.square()).clamp(min=_EQUAL).sqrt().clamp(max=LIMIT)
     logits = scores.clamp(-LIMIT, LIMIT) * (by_score / LIMIT)
     logits = logits.addcmul(by_spread / LIMIT, spread) + (bias + by_user * of_user[:, None]) + by_item * of_item
     return logits.softmax(dim=0) * gamma[:, None, None] * scores

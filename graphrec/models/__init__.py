@@ -18,6 +18,7 @@ from graphrec.models.gat_settings import GATSettings
 from graphrec.models.history import History, HistorySettings
 from graphrec.models.item_item import ItemItem
 from graphrec.models.item_knn import ItemKNN
+from graphrec.models.joint import Joint
 from graphrec.models.knowledge_knn import KnowledgeKNN
 from graphrec.models.lightgcn import LightGCN, LightGCNSettings
 from graphrec.models.popularity import Popularity
@@ -115,6 +116,7 @@ __all__ = [
     "HistorySettings",
     "ItemItem",
     "ItemKNN",
+    "Joint",
     "KnowledgeKNN",
     "LightGCN",
     "LightGCNSettings",

@@ -180,7 +180,12 @@ class EmbeddingModel(VectorModel):
         return total / (self.settings.layers + 1 - self.mean_from)
 
     def loss(self, batch: Batch) -> Tensor:
-        return self.batch_loss(batch, *self._vectors_of(self.batch_nodes(batch), batch.generator))
+        return self.loss_and_vectors(batch)[0]
+
+    def loss_and_vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss of a batch, and the final vectors of ``batch_nodes`` that it was made of, float32 [n, W]."""
+        final, first = self._vectors_of(self.batch_nodes(batch), batch.generator)
+        return self.batch_loss(batch, final, first), final
 
     def batch_nodes(self, batch: Batch) -> Tensor:
         """The nodes whose vectors a batch's loss needs, in the order that ``batch_loss`` takes them, int64 [n]."""

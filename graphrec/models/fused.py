@@ -22,6 +22,7 @@ from graphrec.models.calibration import product_moments, rows_of, score_moments,
 from graphrec.models.vectors import VectorModel
 from graphrec.sparse import CSR
 
+WAYS = ("stacked", "joint")
 _BLOCK_SCORES = 2**22
 """Scores of one view computed at once."""
 
@@ -33,12 +34,15 @@ class FusedSettings:
     Args:
         views: what to fuse, distinct, at least one; each is a model's name, or that and a label of one's own where a
             model is to be there several times with other settings: ``lightgcn-bpr``.
+        fuse: ``stacked``, each view trained alone; or ``joint``, all together, by the loss of the fused score beside
+            their own, for which all must be embedding models (lightgcn, gat). The weights are fitted afterwards.
         fusion_l2: weight ≥ 0 of the squared distance of the fusion weights from the plain mean.
         candidates: best items of each view that a held-out item is held against, ≥ 1.
         negatives: uniform items that it is held against besides, ≥ 1.
     """
 
     views: tuple[str, ...] = ("lightgcn", "gat", "item_knn")
+    fuse: str = "stacked"
     fusion_l2: float = searched(1e-3, 1e-5, 1e-1, log=True)
     candidates: int = 200
     negatives: int = 100
@@ -50,6 +54,7 @@ class FusedSettings:
         check_setting("views", self.views, distinct and simple, "distinct models other than fused")
         plain = all(re.fullmatch(r"\w+(-\w+)*", view, re.ASCII) for view in self.views)
         check_setting("views", self.views, plain, "names of letters, digits, _ and -")
+        check_setting("fuse", self.fuse, self.fuse in WAYS, " or ".join(WAYS))
         check_setting("fusion_l2", self.fusion_l2, self.fusion_l2 >= 0, ">= 0")
         check_setting("candidates", self.candidates, self.candidates >= 1, ">= 1")
         check_setting("negatives", self.negatives, self.negatives >= 1, ">= 1")

@@ -110,13 +110,14 @@ class GAT(EmbeddingModel):
         super().reset(generator)
         self.table[self.graph.item_slice] *= (self.graph.seen.transpose[0].degree > 0)[:, None]
 
-    def loss(self, batch: Batch) -> Tensor:
-        value = super().loss(batch) if self.settings.own_edges else self._loss_without_own_edges(batch)
+    def loss_and_vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        of_pairs = super().loss_and_vectors if self.settings.own_edges else self._without_own_edges
+        value, final = of_pairs(batch)
         if self.settings.knowledge_weight > 0:
             value = value + self.settings.knowledge_weight * self.fact_loss(len(batch), batch.generator)
-        return value
+        return value, final
 
-    def _loss_without_own_edges(self, batch: Batch) -> Tensor:
+    def _without_own_edges(self, batch: Batch) -> tuple[Tensor, Tensor]:
         nodes = self.batch_nodes(batch)
         rows, place = (None, nodes) if nodes.is_cuda else nodes.unique(return_inverse=True)
         first = sent = total = embedding(place, _at(rows, self.first))
@@ -126,7 +127,8 @@ class GAT(EmbeddingModel):
             received, lse = embedding(place, received), embedding(place, lse)
             total = total + received - self._own_messages(number, sent, lse, nodes, len(batch))
             sent = received
-        return self.batch_loss(batch, total / (self.settings.layers + 1), first)
+        final = total / (self.settings.layers + 1)
+        return self.batch_loss(batch, final, first), final
 
     def _own_messages(self, number: int, sent: Tensor, lse: Tensor, nodes: Tensor, size: int) -> Tensor:
         """What the two ends of each of a batch's pairs get from each other in one layer, float32 [n, W].

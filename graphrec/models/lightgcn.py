@@ -137,15 +137,15 @@ class LightGCN(EmbeddingModel):
             return self.normalized
         return drop_pairs(self.normalized, self.graph.seen.transpose[1], share, generator)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """The ranking loss; with a contrast, plus λ times InfoNCE between two views of the batch's users and items.
+    def loss_and_vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """With a contrast, the ranking loss plus λ times InfoNCE between two views of the batch's users and items.
 
         SimGCL's views are two propagations under noise, beside one without for the ranking loss. XSimGCL has a single
         one, under noise, for everything: its views are the final vectors and those of one layer.
         """
         settings = self.settings
         if settings.contrast == "none":
-            return super().loss(batch)
+            return super().loss_and_vectors(batch)
         rows, place = self.batch_nodes(batch).unique(return_inverse=True)
         matrix = self._matrix(batch.generator)
         if settings.contrast == "xsimgcl":
@@ -154,8 +154,9 @@ class LightGCN(EmbeddingModel):
         else:
             final, first = self._over(matrix, rows)
             one, other = (self._noisy(matrix, rows, batch.generator)[0] for _ in range(2))
-        ranking = self.batch_loss(batch, embedding(place, final), embedding(place, first))
-        return ranking + settings.contrast_weight * self._contrast(batch, rows, one, other)
+        contrast = settings.contrast_weight * self._contrast(batch, rows, one, other)
+        vectors = embedding(place, final)
+        return self.batch_loss(batch, vectors, embedding(place, first)) + contrast, vectors
 
     def _noisy(self, matrix: CSR, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         settings = self.settings

@@ -17,7 +17,7 @@ from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph, build_graph, defer_graph, relations_of, rows_csr
-from graphrec.models import EmbeddingModel, Fused, Model, TrainedModel, build_model, views_of
+from graphrec.models import EmbeddingModel, Fused, Joint, Model, TrainedModel, build_model, views_of
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.inference import settle_vectors
@@ -38,7 +38,7 @@ class Fitted:
         model: ready to score, on the graph it was fitted on.
         history: a row an epoch (the fields of ``Epoch``).
         valid: metrics on the select rows before any refit; empty where there are none.
-        epochs: trained, by view, in the phase that made ``model``.
+        epochs: trained, by view, or by fusion where its views are trained together, in the phase that made ``model``.
         fusion: how the views were weighed, if they were.
         known_rows: held-out rows, by part, on which the model that training started from was fitted.
     """
@@ -130,16 +130,22 @@ class Phases:
     def fit_on(self, graph: HeteroGraph, phase: str, budget: dict[str, int]) -> Model:
         """The same on a graph that is there already."""
         model = build_model(self.config.model, graph, self.config.models)
-        for name, view in views_of(model).items():
-            if isinstance(view, TrainedModel):
-                self._train(phase, name, view, budget.get(name))
-            else:
-                view.fit()
+        if isinstance(model, Fused) and model.settings.fuse == "joint":
+            self._train(phase, model.name, Joint(model), budget.get(model.name))
+        else:
+            self._fit_each(phase, model, budget)
         model.eval()
         for view in views_of(model).values():
             if isinstance(view, EmbeddingModel):
                 settle_vectors(view, self.checkpoints)
         return model
+
+    def _fit_each(self, phase: str, model: Model, budget: dict[str, int]) -> None:
+        for name, view in views_of(model).items():
+            if isinstance(view, TrainedModel):
+                self._train(phase, name, view, budget.get(name))
+            else:
+                view.fit()
 
     def _train(self, phase: str, name: str, view: TrainedModel, epochs: int | None) -> None:
         training = self.config.training_of(name)

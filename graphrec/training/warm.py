@@ -16,7 +16,7 @@ from torch import Tensor
 from graphrec.data import Dataset, Part
 from graphrec.errors import UsageError
 from graphrec.graph import rows_csr
-from graphrec.models import Model, TrainedModel, model_class, views_of
+from graphrec.models import Fused, Joint, Model, TrainedModel, model_class, views_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,8 @@ class Start:
         return found
 
     def view(self, name: str) -> TrainedModel:
-        """The view to start from; ``check`` knows whether there is one."""
-        view = views_of(self.model)[name]
+        """The view to start from, or for a fusion all of them; ``check`` knows whether they are there."""
+        view = Joint(self.model) if isinstance(self.model, Fused) and name == Fused.name else views_of(self.model)[name]
         assert isinstance(view, TrainedModel)
         return view
 
