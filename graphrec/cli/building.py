@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from graphrec.cli.console import say
-from graphrec.cli.progress import duration
 from graphrec.data.large import Estimate, Listener, Progress
 from graphrec.data.large.memory import shown_size
+from graphrec.wording import duration
 
 STEPS = {
     "read": "reading rows",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from graphrec.cli.console import say
+from graphrec.wording import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -172,14 +173,3 @@ def quality(epoch: Epoch) -> str:
     """The loss, and the metric where the select rows were read."""
     metric = "" if epoch.metric is None else f" recall@20 {epoch.metric:.4f}"
     return f"loss {epoch.loss:.4f}{metric}"
-
-
-def duration(seconds: float) -> str:
-    """A time span in the unit that suits it.
-
-    >>> duration(4.2), duration(250), duration(8000)
-    ('4 s', '4 min', '2.2 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

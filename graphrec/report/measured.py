@@ -10,6 +10,7 @@ import pandas as pd
 from graphrec.report import page, plots
 from graphrec.report.page import Html, Number
 from graphrec.runs import Run
+from graphrec.wording import duration
 
 HEADLINE = ("recall@20", "ndcg@20")
 VALID = "valid"
@@ -44,7 +45,7 @@ def headline(run: Run) -> Html:
         facts.append((f"{_label(HEADLINE[0])} of {name}, the best baseline", best[HEADLINE[0]]))
     facts += [(f"epochs, {name}", count) for name, count in (run.metrics.get("epochs") or {}).items()]
     if len(run.history):
-        facts.append(("training", _duration(float(run.history["seconds"].sum()))))
+        facts.append(("training", duration(float(run.history["seconds"].sum()))))
     return page.cards(facts)
 
 
@@ -172,12 +173,3 @@ def _curve_name(model: Any, phase: Any) -> str:
 
 def _course(name: str, values: pd.Series) -> str:
     return f"{name}: from {values.iloc[0]:.4g} to {values.iloc[-1]:.4g}, best {values.max():.4g}"
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> _duration(42.4), _duration(600.0)
-    ('42 s', '10.0 min')
-    """
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

@@ -16,6 +16,7 @@ from graphrec.sparse import CSR
 from graphrec.training.fitting import Phases, checked_device, graph_device
 from graphrec.training.pace import Clock, Pace, measure, pairs_per_second, seconds_to_fit, seconds_to_fuse
 from graphrec.training.views import settle_views
+from graphrec.wording import duration
 
 SPENT = 0.8  # of the time: reading, writing and what the estimates miss have the rest
 CLOSED = 1 / 3  # of that: views without gradients, where the views are chosen
@@ -135,11 +136,11 @@ class _Plan:
             if share < 1 and self.why and self.fitting + needed > share * self.seconds:
                 left = max(share * self.seconds - self.fitting, 0)
                 self.left_out[view] = (
-                    f"computing it would take about {_time(needed)}, and {_time(left)} are left for such views"
+                    f"computing it would take about {duration(needed)}, and {duration(left)} are left for such views"
                 )
             else:
                 self.fitting += needed
-                self.why[view] = f"computed in about {_time(needed)}"
+                self.why[view] = f"computed in about {duration(needed)}"
 
     def take_trained(self, least: int) -> None:
         """Trained views, each with an equal share of the time that is left."""
@@ -152,16 +153,15 @@ class _Plan:
             if found[fewest]["epochs"] >= least or (len(views) == 1 and not self.why):
                 break
             self.left_out[fewest] = (
-                f"there is time for {found[fewest]['epochs']} epochs of about {_time(paces[fewest].epoch)}, "
+                f"there is time for {found[fewest]['epochs']} epochs of about {duration(paces[fewest].epoch)}, "
                 f"and at least {least} are worth it"
             )
             views.remove(fewest)
         for view in views:
             self.epochs[view] = own = {name: max(1, count) for name, count in found[view].items()}
             self.training += own["epochs"] * self._cost(paces[view], own["eval_every"])
-            self.why[view] = (
-                f"at most {own['epochs']} epochs of about {_time(paces[view].epoch)}, judged every {own['eval_every']}"
-            )
+            each = duration(paces[view].epoch)
+            self.why[view] = f"at most {own['epochs']} epochs of about {each}, judged every {own['eval_every']}"
 
     def _shared(self, views: list[str], paces: Mapping[str, Pace], left: float) -> dict[str, dict[str, int]]:
         """Epochs by view: equal shares of the time, the quickest first, which leave what they cannot use."""
@@ -234,14 +234,3 @@ def _unfit(dataset: Dataset) -> dict[str, str]:
 
 def _is_trained(view: str) -> bool:
     return issubclass(model_class(view), TrainedModel)
-
-
-def _time(seconds: float) -> str:
-    """A time span in a few words.
-
-    >>> _time(0.23), _time(42), _time(400)
-    ('0.2 s', '42 s', '7 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
