@@ -95,7 +95,7 @@ def choose(
         options: laid over ``values``, as ``override`` takes them.
 
     Raises:
-        UsageError: no time, or what is no configuration.
+        UsageError: no time, or what is no configuration, or one that trains views together.
         DataError: no model can be fitted on this data.
     """
     if not minutes > 0:
@@ -104,6 +104,8 @@ def choose(
     is_open = _names_no_views(values or {}, options)
     given = laid_over(_proposed(dataset, values or {}) if is_open else values or {}, **options)
     config = settle_views(parse_config({"refit": True} | given), dataset)
+    if getattr(config.models[config.model], "fuse", "") == "joint":
+        raise UsageError("a time is shared among views that are each trained alone, not with fuse joint", "give epochs")
     plan = _Plan(dataset, config, SPENT * 60 * minutes, begun, clock)
     plan.take_closed(CLOSED if is_open else 1.0)
     plan.take_trained(MIN_EPOCHS if is_open else 0)

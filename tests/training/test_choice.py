@@ -124,6 +124,8 @@ def test_what_cannot_be_is_refused() -> None:
         choose(bare_world(), minutes=1, model="history", pooling="sequence")
     with pytest.raises(UsageError, match="no option 'dropuot'"):
         choose(WORLD, minutes=1, dropuot=0.1)
+    with pytest.raises(UsageError, match="each trained alone, not with fuse joint"):
+        choose(WORLD, minutes=1, views=("lightgcn", "gat"), fuse="joint")
 
 
 def test_the_speed_of_a_machine() -> None:
