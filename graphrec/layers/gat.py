@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
-from graphrec.sparse import CSR, attend, edge_attention, segment_logsumexp, segment_sum
+from graphrec.sparse import CSR, attend, edge_attention
 
 SCORES = ("dot", "additive", "v2")
 _ABSENT = -1e30  # a logit that gets no weight beside any other
@@ -102,16 +103,15 @@ class GATLayer(nn.Module):
         Returns:
             The received vectors, float [N, W], and the log-sum-exp of the scores, float [N, H].
         """
-        value = self._split(sender if message is None else message)
+        message = sender if message is None else message
+        if self.relation_gain is not None:
+            csr, columns = csr.typed_columns
+            nodes, scales = torch.cat(columns), self.relation_gain.exp().flatten(1)
+            parts = embedding(nodes, message).split([len(column) for column in columns])
+            message = torch.cat([part * scales[kind] for kind, part in enumerate(parts)])
+            sender, log_degree = sender.detach()[nodes], log_degree[nodes]
         terms = self.scores_from(receiver, sender, log_degree)
-        if self.relation_gain is None:
-            received, lse = attend(csr, value=value, dropout=dropout, seed=seed, **terms)
-            return received.flatten(1) * row_scale[:, None], lse
-        runs, owners = csr.type_runs
-        terms["query"] = terms["query"][owners.row_index()]
-        received, lse = attend(runs, value=value, dropout=dropout, seed=seed, **terms)
-        received = received * self.relation_gain.exp()[owners.edge_type]
-        received, lse = merge_runs(owners, received, lse)
+        received, lse = attend(csr, value=self._split(message), dropout=dropout, seed=seed, **terms)
         return received.flatten(1) * row_scale[:, None], lse
 
     def pair_messages(
@@ -147,27 +147,6 @@ class GATLayer(nn.Module):
 
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))
-
-
-def merge_runs(owners: CSR, received: Tensor, lse: Tensor) -> tuple[Tensor, Tensor]:
-    """One softmax over several runs of edges of a row that were attended over apart.
-
-    Args:
-        owners: [N, n], whose row's edges are its runs.
-        received: by run, float [n, H, D].
-        lse: by run, float [n, H].
-
-    Returns:
-        float [N, H, D], 0 for a row without runs, and the log-sum-exp, float [N, H], −inf there.
-
-    >>> one_row = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
-    >>> out, lse = merge_runs(one_row, torch.tensor([[[1.0]], [[4.0]]]), torch.tensor([[0.0], [2.0]]))
-    >>> round(out.item(), 4), round(lse.item(), 4)
-    (3.6424, 2.1269)
-    """
-    total = segment_logsumexp(owners, lse)
-    share = (lse - total[owners.row_index()]).exp()
-    return segment_sum(owners, share[..., None] * received), total
 
 
 def merge_groups(received: Sequence[Tensor], lse: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:

@@ -246,28 +246,23 @@ class CSR:
         return part
 
     @cached_property
-    def type_runs(self) -> tuple[CSR, CSR]:
-        """The rows cut where the type changes: made once, then kept. The graph has edge types.
+    def typed_columns(self) -> tuple[CSR, tuple[Tensor, ...]]:
+        """The columns told apart by the type of the edge: made once, then kept. The graph has edge types.
 
         Returns:
-            The runs, a CSR [n, M] with the same edges and a row for each run; and whose they are, a CSR [N, n] with an
-            edge for each run, in order, and its type.
+            A CSR [N, P] with the same edges in order, whose columns are the P pairs of a type and a column that an edge
+            has; and for each type the columns of its pairs, int64. One type's pairs follow another's.
 
-        >>> row, col, kind = torch.tensor([[0, 0, 2], [1, 3, 0], [0, 1, 1]])
-        >>> runs, owners = CSR.from_pairs(row, col, 3, 4, edge_type=kind).type_runs
-        >>> runs.rowptr.tolist(), owners.rowptr.tolist(), owners.edge_type.tolist()
-        ([0, 1, 2, 3], [0, 2, 2, 3], [0, 1, 1])
+        >>> row, col, kind = torch.tensor([[0, 0, 2], [1, 3, 1], [0, 1, 1]])
+        >>> typed, columns = CSR.from_pairs(row, col, 3, 4, edge_type=kind).typed_columns
+        >>> typed.col.tolist(), [column.tolist() for column in columns]
+        ([0, 2, 1], [[1], [1, 3]])
         """
         assert self.edge_type is not None
-        begins = torch.ones(self.num_edges + 1, dtype=torch.bool, device=self.device)
-        begins[1:-1] = self.edge_type.diff() != 0
-        begins[self.rowptr] = True
-        start = begins.nonzero()[:, 0]
-        runs = CSR.unchecked(start, self.col, self.num_cols, self.edge_type)
-        rowptr = torch.searchsorted(start, self.rowptr)
-        number = torch.arange(len(start) - 1, device=self.device)
-        owners = CSR.unchecked(rowptr, number.int(), len(number), self.edge_type[start[:-1]])
-        return runs, owners
+        width, types = max(self.num_cols, 1), max(self.num_types, 1)
+        pair, place = _distinct(self.edge_type.long() * width + self.col, types * width)
+        counts = torch.bincount(pair // width, minlength=types).tolist()
+        return CSR.unchecked(self.rowptr, place.int(), len(pair), self.edge_type), (pair % width).split(counts)
 
     def without_edges(self, removed: Tensor) -> CSR:
         """The graph without some of its edges.
@@ -288,6 +283,18 @@ class CSR:
             edge_type=None if self.edge_type is None else self.edge_type[kept],
             value=None if self.value is None else self.value[kept],
         )
+
+
+def _distinct(numbers: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+    """What ``numbers.unique(return_inverse=True)`` gives for int64 below ``limit``; not sorted where that is slower.
+
+    >>> _distinct(torch.tensor([3, 0, 3]), 4)
+    (tensor([0, 3]), tensor([1, 0, 1]))
+    """
+    if limit > 4 * len(numbers):
+        return numbers.unique(return_inverse=True)
+    there = torch.zeros(limit, dtype=torch.bool, device=numbers.device).index_fill_(0, numbers, True)
+    return there.nonzero()[:, 0], (there.cumsum(0) - 1)[numbers]
 
 
 def _as_tensor(values: Any) -> Tensor:
