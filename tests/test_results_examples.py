@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -129,12 +130,16 @@ def test_tests_average_over_seeds_and_share_one_correction(script, tmp_path: Pat
             write_users(tmp_path / name / "b", {0: 0.5, 1: 0.25, 2: 0.5, 3: 0.25}, seed)
     tests = [{"name": "a against b", "a": "a", "b": "b", "on": ["all", "new"]}]
     tests.append({"name": "against what is not there", "a": "a", "b": "c", "on": ["all"]})
-    found, tables = script("compare_tables").report(tmp_path, ["one", "two"], [1, 2], tests)
-    assert len(found["tests"]) == 2 and found["test_reads"] == 0
-    for row in found["tests"]:
+    report = script("compare_tables").report
+    tables = report(tmp_path, ["one", "two"], [1, 2], tests)
+    for name in ("one", "two"):
+        found = json.loads((tmp_path / f"{name}.json").read_text())
+        (row,) = found["tests"]
         assert row["difference"] == pytest.approx((0.15 + 0 + 0.5 + 0.25) / 4)  # user 0: (0.6 + 0.7) / 2 − 0.5
-        assert row["p_holm"] == pytest.approx(2 * row["p_value"])
-        assert (row["won"], row["lost"], row["tied"]) == (3, 0, 1)
+        assert (row["won"], row["lost"], row["tied"]) == (3, 0, 1) and found["test_reads"] == 0
+    assert tables.count(f"| {row['p_value']:.2g} | {2 * row['p_value']:.2g} |") == 2
+    shutil.rmtree(tmp_path / "one")  # its summary is enough
+    assert report(tmp_path, ["one", "two"], [1, 2], tests) == tables
     assert "| a | 0.6000 ± 0.0177 | 0.0000 | – | – | layers 2 |" in tables
     assert "| one | a against b | all | 0.6000 | 0.3750 | +0.2250 [" in tables
 
@@ -153,14 +158,14 @@ def test_compare_from_end_to_end(script, tmp_path: Path, monkeypatch, capsys) ->
     compare.main()
     told = capsys.readouterr()
     assert "shop gat left out: the data has no knowledge" in told.err
-    found = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert set(found["sets"]["shop"]) == {"item_knn", "lightgcn", "fused", "fused-attention", "fused-constant"}
+    found = json.loads((tmp_path / "out" / "shop.json").read_text())
+    assert set(found["views"]) == {"item_knn", "lightgcn", "fused", "fused-attention", "fused-constant"}
     reads = [json.loads(line) for line in (tmp_path / "out" / "shop" / "test_reads.jsonl").read_text().splitlines()]
     assert found["test_reads"] == len(reads) == 5
     assert all(read["groups"] == ["all", "rare", "new"] for read in reads)
     (test,) = found["tests"]
-    assert test["p_holm"] == test["p_value"] and test["num_users"] > 40
-    fused = found["sets"]["shop"]["fused"][0]
+    assert test["num_users"] > 40
+    fused = found["views"]["fused"][0]
     assert fused["options"] == {"views": ["item_knn", "lightgcn"]}
     monkeypatch.setattr("sys.argv", [*compare.sys.argv, "--tables"])
     compare.main()

@@ -16,7 +16,8 @@ Each trial and each judging is written down when it is done, so a stopped call g
 anew. --tables prints what there is. Every reading of test rows is a line of test_reads.jsonl, which names the groups
 judged on them at once.
 The tests at the end are paired t-tests over users of recall@20, averaged over the seeds; all p-values together, over
-all sets, are corrected by Holm's method. Tables go to stdout, as Markdown; results.json is in --out.
+all sets, are corrected by Holm's method. Tables go to stdout, as Markdown; --out has what they are made of, SET.json,
+which is enough for --tables.
 """
 
 from __future__ import annotations
@@ -244,9 +245,7 @@ def main() -> None:
     for name in options.sets if not options.tables else ():
         own = recipe["sets"][name]
         run(Set(name, own, recipe["seed"], options.data / name, options.out / name), views, trials)
-    found, tables = report(options.out, options.sets, options.seeds, recipe["tests"])
-    write_text(options.out / "results.json", json.dumps(found, indent=1) + "\n")
-    print(tables)
+    print(report(options.out, options.sets, options.seeds, recipe["tests"]))
 
 
 if __name__ == "__main__":

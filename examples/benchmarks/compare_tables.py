@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from graphrec.evaluation import compare, holm
+from graphrec.files import write_text
 
 GROUPS = {"all": None, "rare": 5, "new": 1}  # test pairs whose item has fewer train rows than that
 METRICS = ("recall@20", "ndcg@20")
@@ -19,15 +20,28 @@ READS = "test_reads.jsonl"
 Row = dict[str, Any]
 
 
-def report(out: Path, sets: list[str], seeds: list[int], tests: list[Row]) -> tuple[Row, str]:
-    """All that is finished under ``out``: as JSON, and as Markdown."""
-    measured = {name: read_views(out / name, seeds) for name in sets}
-    tested = run_tests(out, sets, seeds, tests)
-    logs = [out / name / READS for name in sets]
-    reads = sum(len(log.read_text(encoding="utf-8").splitlines()) for log in logs if log.exists())
-    parts = [show_set(name, views) for name, views in measured.items() if views]
-    parts += [show_tests(tested), f"The test rows were read {reads} times in all."]
-    return {"sets": measured, "tests": tested, "test_reads": reads}, "\n\n".join(parts)
+def report(out: Path, sets: list[str], seeds: list[int], tests: list[Row]) -> str:
+    """All that is finished under ``out``, as Markdown; of each set measured there SET.json is written first.
+
+    A set of which nothing but SET.json is there is told by that.
+    """
+    for name in sets:
+        found = summarize(out / name, seeds, tests)
+        if found["views"]:
+            write_text(out / f"{name}.json", json.dumps(found, indent=1) + "\n")
+    files = {name: out / f"{name}.json" for name in sets}
+    known = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.exists()}
+    reads = sum(found["test_reads"] for found in known.values())
+    parts = [show_set(name, found["views"]) for name, found in known.items()]
+    tested = [row for found in known.values() for row in found["tests"]]
+    return "\n\n".join([*parts, show_tests(tested), f"The test rows were read {reads} times in all."])
+
+
+def summarize(folder: Path, seeds: list[int], tests: list[Row]) -> Row:
+    """What was measured on one set: rows by view, paired tests, and how often test rows were read."""
+    log = folder / READS
+    reads = len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
+    return {"views": read_views(folder, seeds), "tests": run_tests(folder, seeds, tests), "test_reads": reads}
 
 
 def read_views(folder: Path, seeds: list[int]) -> dict[str, list[Row]]:
@@ -40,22 +54,20 @@ def read_views(folder: Path, seeds: list[int]) -> dict[str, list[Row]]:
     return found
 
 
-def run_tests(out: Path, sets: list[str], seeds: list[int], tests: list[Row]) -> list[Row]:
-    """Each test that all seeds of both views are there for, with p-values corrected over all of them."""
+def run_tests(folder: Path, seeds: list[int], tests: list[Row]) -> list[Row]:
+    """Each test that all seeds of both views are there for, with its own p-value."""
     done = []
-    for name in sets:
-        for test in tests:
-            values = [read_users(out / name / test[side], seeds) for side in ("a", "b")]
-            there = [table for table in values if table is not None]
-            for group in test["on"] if len(there) == 2 else ():
-                a, b = (table[table["group"] == group] for table in there)
-                if len(a) and len(b):
-                    found = compare(a.drop(columns="group"), b.drop(columns="group"), TESTED)
-                    told = {"set": name, "test": test["name"], "a": test["a"], "b": test["b"], "on": group}
-                    means = {f"mean_{side}": float(table[TESTED].mean()) for side, table in (("a", a), ("b", b))}
-                    done.append(told | means | found)
-    corrected = holm([row["p_value"] for row in done])
-    return [row | {"p_holm": float(p)} for row, p in zip(done, corrected, strict=True)]
+    for test in tests:
+        values = [read_users(folder / test[side], seeds) for side in ("a", "b")]
+        there = [table for table in values if table is not None]
+        for group in test["on"] if len(there) == 2 else ():
+            a, b = (table[table["group"] == group] for table in there)
+            if len(a) and len(b):
+                found = compare(a.drop(columns="group"), b.drop(columns="group"), TESTED)
+                told = {"set": folder.name, "test": test["name"], "a": test["a"], "b": test["b"], "on": group}
+                means = {f"mean_{side}": float(table[TESTED].mean()) for side, table in (("a", a), ("b", b))}
+                done.append(told | means | found)
+    return done
 
 
 def read_users(folder: Path, seeds: list[int]) -> pd.DataFrame | None:
@@ -103,11 +115,11 @@ def settings(row: Row) -> str:
 
 
 def show_tests(tests: list[Row]) -> str:
-    """Markdown: a line a test."""
+    """Markdown: a line a test, its p-value also as corrected over all of them."""
     lines = ["### Paired tests of recall@20", ""]
     lines.append("| set | a against b | on | a | b | difference, 95 % | won / lost / tied | p | p, Holm |")
     lines.append("|---|---|---|---:|---:|---:|---:|---:|---:|")
-    for row in tests:
+    for row, corrected in zip(tests, holm([row["p_value"] for row in tests]), strict=True):
         names = [
             row["set"],
             f"{row['a']} against {row['b']}",
@@ -117,5 +129,5 @@ def show_tests(tests: list[Row]) -> str:
         ]
         ends = f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
         counts = f"{row['won']} / {row['lost']} / {row['tied']}"
-        lines.append(f"| {' | '.join([*names, ends, counts])} | {row['p_value']:.2g} | {row['p_holm']:.2g} |")
+        lines.append(f"| {' | '.join([*names, ends, counts])} | {row['p_value']:.2g} | {corrected:.2g} |")
     return "\n".join(lines)
