@@ -31,6 +31,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from graphrec.config import RunConfig, make_config, read_config
 from graphrec.data import Dataset, Part, build_dataset
 from graphrec.errors import GraphrecError
 
@@ -86,10 +87,16 @@ def choose(recipe: dict[str, Any], views: list[str] | None) -> list[Row]:
     return sorted((rows[view] for view in views or rows), key=lambda row: row["minutes"])
 
 
+def configured(row: Row, seed: int) -> RunConfig:
+    """The configuration of a row: a recipe of the package, or a model with options."""
+    if "config" in row:
+        return read_config(Path(row["config"]), refit=True, seed=seed)
+    return make_config(row["model"], **{"patience": 0, **row.get("options", {})}, refit=True, seed=seed)
+
+
 def fit_row(graph: Path, row: Row, seed: int, checkpoints: Path) -> Row:
     """Fit one view on all train rows and judge it; run in a process of its own, whose peak memory is measured."""
     from graphrec.bench.measure import peak_megabytes
-    from graphrec.config import make_config
     from graphrec.evaluation import evaluate
     from graphrec.training import Epoch, fit_model, part_csr, settle_views
 
@@ -101,8 +108,7 @@ def fit_row(graph: Path, row: Row, seed: int, checkpoints: Path) -> Row:
         print(f"{done}, loss {epoch.loss:.4f}, {epoch.seconds:.0f} s", file=sys.stderr, flush=True)
 
     begun, data = time.perf_counter(), Dataset.load(graph)
-    config = make_config(row["model"], **{"patience": 0, **row.get("options", {})}, refit=True, seed=seed)
-    config = settle_views(config, data)
+    config = settle_views(configured(row, seed), data)
     fitted = fit_model(data, config, checkpoints=checkpoints, on_epoch=heard)
     found = evaluate(fitted.model.score_block, train=fitted.model.graph.seen, test=part_csr(data, Part.TEST), ks=(20,))
     earlier = float(fitted.history["seconds"].sum()) - sum(here)
@@ -144,6 +150,8 @@ class Record:
     def key(row: Row, seed: int) -> str:
         """Names a row by all that decides its result."""
         decides = json.dumps([row["model"], row.get("options", {}), seed], sort_keys=True)
+        if "config" in row:
+            decides += configured(row, seed).model_dump_json()
         return f"{row['view']}-{seed}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graphrec.config import make_config, read_config, write_config
+from graphrec.config import RECIPES, make_config, read_config, write_config
 from graphrec.errors import UsageError
 
 
@@ -74,6 +74,20 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
         read_config(path)
     with pytest.raises(UsageError, match="cannot read the configuration"):
         read_config(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in RECIPES.glob("*.toml")))
+def test_recipes_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Also beside a folder of that name, such as the data's; a file of that name comes first."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    config = read_config(Path(name), seed=3)
+    assert (config.model, config.refit, config.seed) == ("fused", True, 3)
+    (tmp_path / name).rmdir()
+    (tmp_path / name).write_text('model = "ease"\n')
+    assert read_config(Path(name)).model == "ease"
+    with pytest.raises(UsageError, match=f"one of the recipes.*{name}"):
+        read_config(Path("nothing"))
 
 
 def test_an_option_may_complete_what_the_file_begins(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def train(
         str | None, typer.Option(help="fused (the default), gat, lightgcn, item_knn, …: docs/models has all.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A TOML configuration; options given beside it come first.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A TOML file or a recipe's name; options given beside it come first."),
     ] = None,
     minutes: Annotated[
         float | None,
