@@ -52,6 +52,8 @@ class View:
             return f"this graphrec has no model {self.model}"
         if self.needs == "knowledge" and not len(data.knowledge):
             return "the data has no knowledge"
+        if self.fuses:  # the models that the data can carry
+            return ""
         try:
             self.config(data, self.options)
         except DataError as error:
