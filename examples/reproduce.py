@@ -170,7 +170,7 @@ def run(rows: list[Row], seeds: list[int], full: bool, record: Record) -> Iterat
                     print(f"{row['view']} {why}", file=sys.stderr, flush=True)
             else:
                 why = f"not run: about {row['minutes']:g} minutes, --full"
-            settings = {"model": row["model"], **row.get("options", {})}
+            settings = {name: row[name] for name in ("model", "config") if name in row} | row.get("options", {})
             told = {"settings": settings, "published": row.get("published"), "paper": row.get("paper")}
             measured = record.look_up(row, seed)
             yield {"view": row["view"], "seed": seed, **(measured or {"not_run": why}), **told}

@@ -77,6 +77,18 @@ def test_rows_are_run_once_and_long_ones_wait(folder: Path) -> None:
     assert any(line.startswith("| lightgcn-long | not run") for line in lines)
 
 
+def test_a_row_may_be_a_whole_configuration(folder: Path) -> None:
+    """With too few people to weigh views by, the mean of both."""
+    config = folder / "both.toml"
+    config.write_text('model = "fused"\n[models.fused]\nviews = ["item_knn", "popularity"]\n')
+    row = f'[[row]]\nview = "both"\nmodel = "fused"\nconfig = "{config}"\nminutes = 0.1\n'
+    (folder / "whole.toml").write_text(RECIPE.partition("[[row]]")[0] + row)
+    done = reproduce(folder, "--recipe", str(folder / "whole.toml"), "--json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["recall@20"] == 1.0 and found["settings"] == {"model": "fused", "config": str(config)}
+
+
 def test_a_data_set_of_other_sizes_has_no_recipe(folder: Path) -> None:
     done = reproduce(folder)
     assert done.returncode == 1

@@ -105,9 +105,8 @@ class GATLayer(nn.Module):
         """
         message = sender if message is None else message
         if self.relation_gain is not None:
-            csr, columns = csr.typed_columns
-            nodes, scales = torch.cat(columns), self.relation_gain.exp().flatten(1)
-            parts = embedding(nodes, message).split([len(column) for column in columns])
+            csr, nodes, counts = csr.typed_columns
+            scales, parts = self.relation_gain.exp().flatten(1), embedding(nodes, message).split(counts)
             message = torch.cat([part * scales[kind] for kind, part in enumerate(parts)])
             sender, log_degree = sender.detach()[nodes], log_degree[nodes]
         terms = self.scores_from(receiver, sender, log_degree)

@@ -41,7 +41,7 @@ class GAT(EmbeddingModel):
     Settings: ClassVar[type] = GATSettings
 
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
-        super().__init__(_pruned(graph, settings), settings)
+        super().__init__(settings.prune(graph), settings)
         relations = len(self.graph.relations)
         self.attention = nn.ModuleList(
             GATLayer(settings.width, settings.heads, relations, settings.score, gain=settings.relation_gain)
@@ -285,15 +285,6 @@ class GAT(EmbeddingModel):
             )
             for csr, _ in block.parts
         ]
-
-
-def _pruned(graph: HeteroGraph, settings: GATSettings) -> HeteroGraph:
-    """What of a graph the settings want."""
-    if not settings.knowledge:
-        return graph.interactions_only()
-    if settings.hub_facts or settings.without_relations:
-        return graph.prune_knowledge(settings.hub_facts, settings.without_relations)
-    return graph
 
 
 def _at(rows: Tensor | None, values: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graphrec.graph import HeteroGraph
 from graphrec.layers import SCORES
 from graphrec.models.base import check_setting, searched
 from graphrec.models.embedding import EmbeddingSettings
@@ -59,3 +60,11 @@ class GATSettings(EmbeddingSettings):
     def whole_graph_only(self) -> str | None:
         """The setting that asks for propagation over the whole graph, if one does."""
         return "knowledge_weight" if self.knowledge_weight else None
+
+    def prune(self, graph: HeteroGraph) -> HeteroGraph:
+        """What of a graph these settings want."""
+        if not self.knowledge:
+            return graph.interactions_only()
+        if self.hub_facts or self.without_relations:
+            return graph.prune_knowledge(self.hub_facts, self.without_relations)
+        return graph

@@ -87,5 +87,5 @@ class Joint(TrainedModel):
         return self.fused.similarity_block(items)
 
     def take_over(self, other: Self, now: Tensor, before: Tensor) -> None:
-        for mine, theirs in zip(self.views, other.views, strict=True):
-            mine.take_over(theirs, now, before)
+        for name, view in self.fused.views.items():
+            view.take_over(other.fused.views[name], now, before)  # type: ignore[operator]

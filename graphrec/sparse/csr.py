@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphrec.sparse.checks import check, check_range, check_tensor
-from graphrec.sparse.order import sorted_order
+from graphrec.sparse.order import distinct, row_pointers, sorted_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class CSR:
         kind = None if edge_type is None else _as_tensor(edge_type)
         order = sorted_order(*((row, col) if kind is None else (row, kind, col)))
         return cls(
-            rowptr=_row_pointers(row, num_rows),
+            rowptr=row_pointers(row, num_rows),
             col=col[order].to(torch.int32),
             num_cols=num_cols,
             edge_type=None if kind is None else kind[order].to(torch.int32),
@@ -141,7 +141,7 @@ class CSR:
         kinds = () if self.edge_type is None else (self.edge_type,)
         permutation = sorted_order(self.col, *kinds)  # stable, and the edges stand in the order of their rows
         turned = CSR(
-            rowptr=_row_pointers(self.col, self.num_cols),
+            rowptr=row_pointers(self.col, self.num_cols),
             col=row[permutation].to(torch.int32),
             num_cols=self.num_rows,
             edge_type=None if self.edge_type is None else self.edge_type[permutation],
@@ -246,23 +246,23 @@ class CSR:
         return part
 
     @cached_property
-    def typed_columns(self) -> tuple[CSR, tuple[Tensor, ...]]:
+    def typed_columns(self) -> tuple[CSR, Tensor, list[int]]:
         """The columns told apart by the type of the edge: made once, then kept. The graph has edge types.
 
         Returns:
             A CSR [N, P] with the same edges in order, whose columns are the P pairs of a type and a column that an edge
-            has; and for each type the columns of its pairs, int64. One type's pairs follow another's.
+            has, one type's after another's; the column of each pair, int64 [P]; and how many pairs each type has.
 
         >>> row, col, kind = torch.tensor([[0, 0, 2], [1, 3, 1], [0, 1, 1]])
-        >>> typed, columns = CSR.from_pairs(row, col, 3, 4, edge_type=kind).typed_columns
-        >>> typed.col.tolist(), [column.tolist() for column in columns]
-        ([0, 2, 1], [[1], [1, 3]])
+        >>> typed, column, counts = CSR.from_pairs(row, col, 3, 4, edge_type=kind).typed_columns
+        >>> typed.col.tolist(), column.tolist(), counts
+        ([0, 2, 1], [1, 1, 3], [1, 2])
         """
         assert self.edge_type is not None
         width, types = max(self.num_cols, 1), max(self.num_types, 1)
-        pair, place = _distinct(self.edge_type.long() * width + self.col, types * width)
+        pair, place = distinct(self.edge_type.long() * width + self.col, types * width)
         counts = torch.bincount(pair // width, minlength=types).tolist()
-        return CSR.unchecked(self.rowptr, place.int(), len(pair), self.edge_type), (pair % width).split(counts)
+        return CSR.unchecked(self.rowptr, place.int(), len(pair), self.edge_type), pair % width, counts
 
     def without_edges(self, removed: Tensor) -> CSR:
         """The graph without some of its edges.
@@ -285,28 +285,11 @@ class CSR:
         )
 
 
-def _distinct(numbers: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-    """What ``numbers.unique(return_inverse=True)`` gives for int64 below ``limit``; not sorted where that is slower.
-
-    >>> _distinct(torch.tensor([3, 0, 3]), 4)
-    (tensor([0, 3]), tensor([1, 0, 1]))
-    """
-    if limit > 4 * len(numbers):
-        return numbers.unique(return_inverse=True)
-    there = torch.zeros(limit, dtype=torch.bool, device=numbers.device).index_fill_(0, numbers, True)
-    return there.nonzero()[:, 0], (there.cumsum(0) - 1)[numbers]
-
-
 def _as_tensor(values: Any) -> Tensor:
     """A tensor over the same memory, also that of a read-only memory map: a CSR never writes to what it is given."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
         return torch.as_tensor(values)
-
-
-def _row_pointers(row: Tensor, num_rows: int) -> Tensor:
-    counts = torch.bincount(row, minlength=num_rows)
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
 def _largest(numbers: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""Stable orders of integers, by counting where that is cheaper than comparing."""
+"""Integers put in order and told apart, by counting where that is cheaper than comparing."""
 
 from __future__ import annotations
 
@@ -40,3 +40,21 @@ def _count_sort(order: np.ndarray, key: np.ndarray, place: np.ndarray, result: n
     for edge in order:
         result[place[key[edge]]] = edge
         place[key[edge]] += 1
+
+
+def distinct(numbers: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+    """What ``numbers.unique(return_inverse=True)`` gives for int64 below ``limit``; not sorted where that is slower.
+
+    >>> distinct(torch.tensor([3, 0, 3]), 4)
+    (tensor([0, 3]), tensor([1, 0, 1]))
+    """
+    if limit > 4 * len(numbers):
+        return numbers.unique(return_inverse=True)
+    there = torch.zeros(limit, dtype=torch.bool, device=numbers.device).index_fill_(0, numbers, True)
+    return there.nonzero()[:, 0], (there.cumsum(0) - 1)[numbers]
+
+
+def row_pointers(row: Tensor, num_rows: int) -> Tensor:
+    """Where each row begins among entries sorted by row, int64 [N + 1]."""
+    counts = torch.bincount(row, minlength=num_rows)
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])

@@ -80,6 +80,15 @@ def test_a_warm_start_takes_over_all_views() -> None:
     assert later.loss.iloc[0] < fit_model(WORLD, config).history.loss.iloc[0]
 
 
+def test_views_are_taken_over_by_name() -> None:
+    """From a fusion that has more of them, in another order."""
+    many, two = joint("other", "two", "one"), joint("one", "two")
+    many.reset(generator_for(3))
+    nodes = torch.arange(len(two.views[0].table))
+    two.take_over(many, nodes, nodes)
+    assert torch.equal(two.views[0].table, many.views[2].table) and torch.equal(two.views[1].table, many.views[1].table)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -190,3 +190,22 @@ def test_from_pairs_takes_read_only_arrays() -> None:
     row, col = np.array([1, 0]), np.array([0, 1], np.int32)
     row.flags.writeable = col.flags.writeable = False  # as memory maps are; torch warns of them
     assert CSR.from_pairs(row, col, 2, 2).col.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("num_cols", [7, 1000])
+def test_columns_are_told_apart_by_type(num_cols: int) -> None:
+    """Each pair of type and column that differs, with its column; by counting where columns are few, else by sorting."""
+    generator = torch.Generator().manual_seed(1)
+    row, col, kind = (torch.randint(limit, (60,), generator=generator) for limit in (5, num_cols, 3))
+    csr = CSR.from_pairs(row, col, 5, num_cols, edge_type=kind)
+    typed, column, counts = csr.typed_columns
+    assert len(column) == sum(counts) == len(set(zip(kind.tolist(), col.tolist(), strict=True)))
+    assert torch.equal(typed.rowptr, csr.rowptr) and torch.equal(column[typed.col.long()], csr.col.long())
+    of_pair = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
+    assert torch.equal(of_pair[typed.col.long()], csr.edge_type.long())
+
+
+def test_without_edges_there_are_no_typed_columns() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    typed, column, counts = CSR.from_pairs(none, none, 2, 3, edge_type=none).typed_columns
+    assert (typed.num_rows, len(column), counts) == (2, 0, [0])

@@ -198,6 +198,8 @@ def test_searches_that_cannot_be_are_refused(tmp_path: Path) -> None:
         check_search(make_config("knowledge_knn"), 1, ["knowledge_knn.neighbours"])
     with pytest.raises(UsageError, match="warm_start"):
         check_search(make_config("gat", warm_start="runs/old"), 1)
+    with pytest.raises(UsageError, match="each view alone, and fuse joint does not"):
+        check_search(make_config("fused", views=("lightgcn", "gat"), fuse="joint"), 1)
     for text in ("no journal\n", '{"neither": 1}\n'):
         (tmp_path / JOURNAL).write_text(text)
         with pytest.raises(RunError, match="is no journal of a search"):

@@ -129,12 +129,15 @@ def check_search(config: RunConfig, minutes: float, held: Collection[str] = ()) 
 
     Raises:
         MissingExtraError: optuna is not installed.
-        UsageError: nothing to search, no time, or training that begins with another run's vectors.
+        UsageError: nothing to search, no time, or training that begins with another run's vectors or is of all views
+            together.
     """
     if not minutes > 0:
         raise UsageError(f"tune must be > 0 minutes, got {minutes}")
     if config.warm_start:
         raise UsageError("a search trains from the start, and warm_start does not", "tune first, without it")
+    if getattr(config.models[config.model], "fuse", "") == "joint":
+        raise UsageError("a search trains each view alone, and fuse joint does not", "tune with --fuse stacked")
     if not search_space(config, held):
         settled = (
             "all that can be searched is given" if search_space(config) else f"{config.model} has no such settings"
