@@ -194,7 +194,7 @@ def test_from_pairs_takes_read_only_arrays() -> None:
 
 @pytest.mark.parametrize("num_cols", [7, 1000])
 def test_columns_are_told_apart_by_type(num_cols: int) -> None:
-    """Each pair of type and column that differs, with its column; by counting where columns are few, else by sorting."""
+    """Each pair of type and column that differs, with its column; by counting where columns are few, or by sorting."""
     generator = torch.Generator().manual_seed(1)
     row, col, kind = (torch.randint(limit, (60,), generator=generator) for limit in (5, num_cols, 3))
     csr = CSR.from_pairs(row, col, 5, num_cols, edge_type=kind)
