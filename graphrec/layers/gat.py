@@ -15,13 +15,16 @@ from torch.nn.functional import embedding
 from graphrec.sparse import CSR, attend, edge_attention
 
 SCORES = ("dot", "additive", "v2")
+GAIN_LIMIT = 2.0
+"""How far ln of a message's factor can go. The losses on cosines leave the size of vectors open, and without a bound the
+factors of all layers grow together until the scores, which are products of two such vectors, overflow."""
 _ABSENT = -1e30  # a logit that gets no weight beside any other
 
 
 class GATLayer(nn.Module):
     """One step of multi-head, relation-aware attention with linear messages.
 
-        α_ij = softmax_j( s_ij + b_th − ½ ln d_j ),   out_i = c_i Σ_j α_ij exp(m_t) ⊙ e_j,   c_i = Σ_j 1/√(d_i d_j)
+        α_ij = softmax_j( s_ij + b_th − ½ ln d_j ),   out_i = c_i Σ_j α_ij f_t ⊙ e_j,   c_i = Σ_j 1/√(d_i d_j)
 
     over all edges (i ← j) of relation t, per head h (a slice of the width), with a score s_ij that is one of
 
@@ -29,8 +32,8 @@ class GATLayer(nn.Module):
         additive:  leaky_relu(⟨a_h, e_i + e_j + r_th⟩)
         v2:        ⟨a_h, leaky_relu(e_i + e_j + r_th)⟩
 
-    At g = a = r = b = m = 0, where training starts, it is exactly LightGCN's product with D^-½ A D^-½ (He et al. 2020,
-    eq. 7).
+    and messages scaled by f_t = exp(2 tanh(m_t / 2)), which lies between e⁻² and e². At g = a = r = b = m = 0, where
+    training starts, it is exactly LightGCN's product with D^-½ A D^-½ (He et al. 2020, eq. 7).
 
     The dot-product score is that of Vaswani et al. 2017, the additive one and the softmax over neighbours those of GAT
     (Veličković et al. 2018, eq. 3), v2 that of GATv2 (Brody et al. 2022, eq. 7), the relation key that of KGAT's idea
@@ -45,7 +48,7 @@ class GATLayer(nn.Module):
         heads: H.
         relations: R, edge types in the graph.
         score: one of ``SCORES``.
-        gain: whether m is learned; without it m stays 0.
+        gain: whether m is learned; without it f is 1.
     """
 
     def __init__(self, width: int, heads: int, relations: int, score: str = "dot", *, gain: bool = False) -> None:
@@ -106,7 +109,7 @@ class GATLayer(nn.Module):
         message = sender if message is None else message
         if self.relation_gain is not None:
             csr, nodes, counts = csr.typed_columns
-            scales, parts = self.relation_gain.exp().flatten(1), embedding(nodes, message).split(counts)
+            scales, parts = self._gain().flatten(1), embedding(nodes, message).split(counts)
             message = torch.cat([part * scales[kind] for kind, part in enumerate(parts)])
             sender, log_degree = sender.detach()[nodes], log_degree[nodes]
         terms = self.scores_from(receiver, sender, log_degree)
@@ -116,7 +119,7 @@ class GATLayer(nn.Module):
     def pair_messages(
         self, receiver: Tensor, sender: Tensor, lse: Tensor, relation: int, *, row_scale: Tensor, log_degree: Tensor
     ) -> Tensor:
-        """What single edges of one relation carry, c_i α_ij exp(m_t) ⊙ e_j; none needs to be looked up.
+        """What single edges of one relation carry, c_i α_ij f_t ⊙ e_j; none needs to be looked up.
 
         Args:
             receiver, sender: float [B, W], the vectors at the two ends.
@@ -135,14 +138,19 @@ class GATLayer(nn.Module):
         weight = edge_attention(pairs, lse=lse, edges=number, **self.scores_from(receiver, sender, log_degree))
         message = weight[..., None] * self._split(sender)
         if self.relation_gain is not None:
-            message = message * self.relation_gain[relation].exp()
+            message = message * self._gain()[relation]
         return message.flatten(1) * row_scale[:, None]
 
     def mean_gain(self, relation: Tensor) -> Tensor:
-        """exp(m) of edges, as a mean over the width of a head: float [n, H] from edge types [n]; ones without m."""
+        """f of edges, as a mean over the width of a head: float [n, H] from edge types [n]; ones without m."""
         if self.relation_gain is None:
             return self.relation_bias.new_ones(len(relation), self.heads)
-        return self.relation_gain.exp().mean(dim=2)[relation]
+        return self._gain().mean(dim=2)[relation]
+
+    def _gain(self) -> Tensor:
+        """f of every relation, float [R, H, D]."""
+        assert self.relation_gain is not None
+        return (GAIN_LIMIT * torch.tanh(self.relation_gain / GAIN_LIMIT)).exp()
 
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))

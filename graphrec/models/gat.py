@@ -229,7 +229,7 @@ class GAT(EmbeddingModel):
         return total / (self.settings.layers + 1)
 
     def edge_weights(self, edges: Tensor) -> Tensor:
-        """c_i α_ij exp(m_t), the factor of the sender's vector in the receiver's, as a mean over heads and width."""
+        """c_i α_ij f_t, the factor of the sender's vector in the receiver's, as a mean over heads and width."""
         layers = self.keep("layers", lambda: list(self._layers()))
         adjacency = self.graph.adjacency
         assert adjacency.edge_type is not None

@@ -221,7 +221,7 @@ def edge_attention(
     terms = terms._replace(bias=None if bias is None else bias[col])
     edge_type = None if csr.edge_type is None else csr.edge_type[edges]
     logit = reference.edge_logits(query[row], key[col], edge_type, terms, score=score)
-    return (logit - lse[row]).exp()
+    return (logit - lse[row]).clamp(max=0.0).exp()  # above 0 by rounding alone, which with large logits is a lot
 
 
 def segment_sum(csr: CSR, x: Tensor) -> Tensor:

@@ -41,11 +41,16 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
         assert bool(model.table.grad[3].abs().sum() > 0) is reached
 
 
+def factors_of_relations(model: GAT) -> torch.Tensor:
+    """f_t = exp(2 tanh(m_t / 2)) of the first layer, [R, W]."""
+    return (2 * torch.tanh(model.attention[0].relation_gain.detach() / 2)).exp().flatten(1)
+
+
 def message_factors(model: GAT) -> torch.Tensor:
-    """c_i α_ij exp(m_t) of the only layer and head, for every edge, [E, W]; ``edge_weights`` has the mean over W."""
+    """c_i α_ij f_t of the only layer and head, for every edge, [E, W]; ``edge_weights`` has the mean over W."""
     csr = model.graph.adjacency
     weights = model.edge_weights(torch.arange(csr.num_edges))[0].detach()[:, None]
-    scale = model.attention[0].relation_gain.detach().exp().flatten(1)[csr.edge_type]
+    scale = factors_of_relations(model)[csr.edge_type]
     return weights / scale.mean(dim=1, keepdim=True) * scale
 
 
@@ -114,8 +119,8 @@ def test_messages_are_scaled_by_their_relation() -> None:
     """Item 1 has two users' messages, doubled in the first place, and a fact's, tripled in the last."""
     model = fitted(learned=False, layers=1, heads=1)
     gain = model.attention[0].relation_gain.data
-    gain[model.graph.relations.index("interacts"), 0, 0] = math.log(2)
-    gain[model.graph.relations.index("rev_genre"), 0, 3] = math.log(3)
+    gain[model.graph.relations.index("interacts"), 0, 0] = 2 * math.atanh(math.log(2) / 2)
+    gain[model.graph.relations.index("rev_genre"), 0, 3] = 2 * math.atanh(math.log(3) / 2)
     e, csr = model.table.detach(), model.graph.adjacency
     weights = model.row_scale[3] * torch.tensor([model.degree[n] ** -0.5 for n in (0, 1, 5)])
     weights = weights / torch.tensor([model.degree[n] ** -0.5 for n in (0, 1, 5)]).sum()
@@ -123,6 +128,22 @@ def test_messages_are_scaled_by_their_relation() -> None:
     users, fact = weights[0] * e[0] + weights[1] * e[1], weights[2] * e[5]
     expected = users * torch.tensor([2.0, 1, 1, 1]) + fact * torch.tensor([1.0, 1, 1, 3])
     assert torch.allclose(model.propagate()[3], (e[3] + expected) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("own_edges", [True, False])
+def test_messages_stay_bounded_however_far_their_scale_has_gone(own_edges: bool) -> None:
+    """f is at most e², and so are products of two vectors of two layers; large scores weigh an edge by 1 at most."""
+    model = fitted(own_edges=own_edges)
+    for layer in model.attention:
+        layer.relation_gain.data.fill_(1e3)
+        layer.scale.data.fill_(1e12)
+    largest = model.table.detach().abs().max() * (model.row_scale.max() * math.e**2) ** 2
+    assert model.propagate().detach().abs().max() <= largest
+    batch = Batch(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([2, 2]), generator_for(1))
+    loss = model.loss(batch)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
 
 
 def test_items_that_nobody_used_are_what_knowledge_says() -> None:
@@ -165,7 +186,7 @@ def test_folding_in_weighs_like_a_layer() -> None:
     model = fitted(layers=1)
     e = model.table.detach()
     newcomer = model.fold_in_vectors(pairs([(0, 0), (0, 1)], 1, 3))[0]
-    gain = model.attention[0].relation_gain.detach()[model.graph.relations.index("rev_interacts")].flatten().exp()
+    gain = factors_of_relations(model)[model.graph.relations.index("rev_interacts")]
     assert torch.allclose(newcomer, gain * (e[2] / 2**0.5 + e[3] / 4**0.5) / 2, atol=1e-6)  # d: 2; items 1 and 2
 
 

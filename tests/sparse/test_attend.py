@@ -171,6 +171,29 @@ def test_edge_attention_gives_the_weights(score: str) -> None:
     assert_close(summed, out)
 
 
+def test_a_weight_is_at_most_one_where_large_logits_round() -> None:
+    """Near 1e9 a float32 has steps of 64, and a log-sum-exp that is one step low would make e^64 of a weight."""
+    csr = CSR.from_pairs(torch.tensor([0]), torch.tensor([0]), 1, 1)
+    large, low = torch.full((1, 1, 1), 1e9), torch.full((1, 1), 1e9 - 64)
+    one = torch.ones(1, 1, 1)
+    assert edge_attention(csr, one, large, lse=low, edges=torch.tensor([0])).item() == 1
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_large_logits_leave_gradients_bounded(backend: str, score: str) -> None:
+    """The backward pass sums logits in another order. What a sender gets back is at most what its receivers have."""
+    csr = random_graph(30, 40, 300)
+    inputs = attention_inputs(csr, score=score, score_width=16, dtype=torch.float32)
+    inputs |= {name: (inputs[name].detach() * 1e5).requires_grad_() for name in ("query", "key")}
+    out, _ = attend(csr, **inputs, score=score, backend=backend)
+    gradients = torch.autograd.grad(out.sum(), list(inputs.values()))
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    by_sender = dict(zip(inputs, gradients, strict=True))["value"]
+    received = torch.bincount(csr.col, minlength=40).clamp(min=1)
+    assert (by_sender.abs() <= received[:, None, None] * (1 + 1e-5)).all()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_dropout_leaves_out_the_right_share(backend: str) -> None:
     csr = CSR.from_pairs(torch.zeros(20_000, dtype=torch.int64), torch.arange(20_000), 1, 20_000)

@@ -108,20 +108,21 @@ class _Chunk:
         store_vector(self.builder, vector, self.builder.gep(self.starts[matrix], [place]), self.size)
 
     def exp(self, x: Any) -> Any:
-        """e^x; 0 where the result would be subnormal, the largest finite power of e beyond that.
+        """e^x for x ≤ 0; 0 where the result would be subnormal, 1 for an x above 0.
 
+        What attention subtracts from a logit is no less than it, but for rounding, which with large logits is a lot.
         x = n ln 2 + r with |r| ≤ ln 2 / 2; e^r by its Taylor series, 2^n by writing the exponent's bits.
         """
         single = self.size == 4
         bits, bias, terms = (23, 127, 8) if single else (52, 1023, 14)
-        lowest, highest = (-87.0, 88.0) if single else (-708.0, 709.0)
+        lowest = -87.0 if single else -708.0
         # ln 2 in two parts, the first with few enough bits for n times it to be exact
         high = 0.693359375 if single else 0.6931471803691238
         low = -2.12194440e-4 if single else 1.9082149292705877e-10
         builder, fast = self.builder, {"flags": FLAGS}
         whole = ir.VectorType(ir.IntType(8 * self.size), LANES)
 
-        bounded = builder.select(builder.fcmp_ordered(">", x, self.constant(highest)), self.constant(highest), x)
+        bounded = builder.select(builder.fcmp_ordered(">", x, self.zeros), self.zeros, x)
         n = rint(builder, builder.fmul(bounded, self.constant(1 / math.log(2)), **fast))
         r = builder.fsub(bounded, builder.fmul(n, self.constant(high), **fast), **fast)
         r = builder.fsub(r, builder.fmul(n, self.constant(low), **fast), **fast)

@@ -54,7 +54,8 @@ def senders_kernel(  # type: ignore[no-untyped-def]
         moved = shifted_keys(offered, kind, here, scale, relation_key, H, Dq, HEADS, SCORE)
         logit = scores(asked, moved, vector, H, Dq, HEADS, SCORE)
         logit = add_biases(logit, bias, own[:, None], there[:, None], relation_bias, kind, here, H, HEADS)
-        weight = tl.exp(logit - center_of(load_numbers(lse, node, here, H, HEADS)))
+        # above 0 by rounding alone, which with large logits is a lot
+        weight = tl.exp(tl.minimum(logit - center_of(load_numbers(lse, node, here, H, HEADS)), 0.0))
         gradient = load_vectors(grad_out, node, here, H, D, HEADS, WIDTH)
         kept_scale = kept_scales(original, hash_first, hash_second, threshold, kept, H, HEADS)
         pull = tl.sum(gradient * held, 3) * kept_scale
