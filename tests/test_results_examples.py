@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from graphrec.data import Part, synthetic
+from graphrec.training import Trainer
 
 FOLDER = Path(__file__).parent.parent / "examples" / "benchmarks"
 
@@ -153,15 +154,19 @@ def test_compare_from_end_to_end(script, tmp_path: Path, monkeypatch, capsys) ->
     compare = script("compare")
     recipe = {"seed": 1, "sets": {"shop": own}, "tests": tests}
     monkeypatch.setattr(compare, "read_toml", lambda name: recipe)
-    arguments = [str(tmp_path), "--out", str(tmp_path / "out"), "--seeds", "1", "--trials=1"]
+    arguments = [str(tmp_path), "--out", str(tmp_path / "out"), "--seeds", "1", "2", "--trials=1"]
     monkeypatch.setattr("sys.argv", ["compare.py", *arguments, "--views", "item_knn", "lightgcn", "gat", "fused"])
+    epochs, one_epoch = [], Trainer._one_epoch
+    monkeypatch.setattr(Trainer, "_one_epoch", lambda trainer: epochs.append(trainer.phase) or one_epoch(trainer))
     compare.main()
     told = capsys.readouterr()
     assert "shop gat left out: the data has no knowledge" in told.err
     found = json.loads((tmp_path / "out" / "shop.json").read_text())
     assert set(found["views"]) == {"item_knn", "lightgcn", "fused", "fused-attention", "fused-constant"}
     reads = [json.loads(line) for line in (tmp_path / "out" / "shop" / "test_reads.jsonl").read_text().splitlines()]
-    assert found["test_reads"] == len(reads) == 5
+    assert found["test_reads"] == len(reads) == 1 + 2 + 3 * 2  # what trains nothing is judged once
+    assert [row["seed"] for row in found["views"]["item_knn"]] == [1, 2]
+    assert epochs.count("select") == 2 * 2 and epochs.count("refit") <= 2 * 2  # the fusions train nothing anew
     assert all(read["groups"] == ["all", "rare", "new"] for read in reads)
     (test,) = found["tests"]
     assert test["num_users"] > 40

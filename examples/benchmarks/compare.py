@@ -6,15 +6,16 @@
 
 DATA holds a folder for each set of compare.toml. Of each view in views.toml, as many settings are drawn as --trials
 says, or all where there are fewer; each is trained on the fit rows and stopped and judged on the select rows, and the
-one with the best recall@20 is chosen. It is trained anew on all train rows, once a seed, for the epochs that it took,
-and judged on the test rows once a seed, ranking all items: over all test pairs, over those whose item has fewer than 5
-train rows ("rare"), and over those whose item has none ("new"). A fusion has nothing to draw: its views have the
-settings that were chosen for them, and its weights are fitted on the blend rows, once a seed; beside what it chooses
-to use, its weights by attention and its constant weights are judged.
+one with the best recall@20 is chosen. With each seed it is stopped on the select rows once more, trained anew on all
+train rows for the epochs that it took, and judged on the test rows, ranking all items: over all test pairs, over those
+whose item has fewer than 5 train rows ("rare"), and over those whose item has none ("new"). A view that trains nothing
+is the same with every seed and is judged once. A fusion has nothing to draw: its views have the settings that were
+chosen for them, and its weights are fitted on the blend rows, once a seed; beside what it chooses to use, its weights
+by attention and its constant weights are judged.
 
 Each trial and each judging is written down when it is done, so a stopped call goes on; what other settings gave is made
-anew. --tables prints what there is. Every reading of test rows is a line of test_reads.jsonl, which names the groups
-judged on them at once.
+anew. A view's training is kept, and a fusion takes it over. --tables prints what there is. Every reading of test rows
+is a line of test_reads.jsonl, which names the groups judged on them at once.
 The tests at the end are paired t-tests over users of recall@20, averaged over the seeds; all p-values together, over
 all sets, are corrected by Holm's method. Tables go to stdout, as Markdown; --out has what they are made of, SET.json,
 which is enough for --tables.
@@ -23,12 +24,18 @@ which is enough for --tables.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
+import shutil
 import sys
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -36,13 +43,13 @@ import torch
 from compare_tables import GROUPS, METRICS, READS, report
 from search_space import Options, View, holds, once, read_toml, read_views
 
-from graphrec.config import TrainingConfig, parse_config
+from graphrec.config import RunConfig, TrainingConfig, parse_config
 from graphrec.data import Dataset, Part, build_dataset
 from graphrec.errors import DataError
 from graphrec.evaluation import evaluate, keep_rare
 from graphrec.files import atomic_path, write_text
-from graphrec.models import MODELS, Fused, Model
-from graphrec.training import FusionReport, fit_model, part_csr, settle_views
+from graphrec.models import MODELS, Fused, Model, TrainedModel
+from graphrec.training import Fitted, FusionReport, fit_model, part_csr, settle_views
 
 
 class OutOfTime(Exception):
@@ -84,6 +91,37 @@ class Set:
         return build_dataset(table, graph, items=items, seed=self.seed, **self.recipe.get("build", {}))
 
 
+@contextmanager
+def shared_trainings(here: Set, config: RunConfig) -> Iterator[Path]:
+    """A folder for the checkpoints of a run, with those in it of trainings that other runs have done the same.
+
+    A training is known by the view's settings, the training's, and the seed; its graph is the set's.
+    """
+    names = getattr(config.models[config.model], "views", (config.model,))
+    kept = here.folder / "trainings"
+    kept.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=kept) as folder:
+        files = {}
+        for name in names:
+            told = [name, asdict(config.models[name]), config.training_of(name).model_dump(mode="json"), config.seed]
+            key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+            for phase in ("select", "refit"):
+                files[Path(folder) / f"{name}.{phase}.safetensors"] = kept / f"{name}-{key}.{phase}.safetensors"
+        for own, known in files.items():
+            if known.exists():
+                os.link(known, own)
+        yield Path(folder)
+        for own, known in files.items():
+            if own.exists():
+                own.replace(known)
+
+
+def fit(here: Set, config: RunConfig, **watch: Any) -> Fitted:
+    """A fitted model, from trainings that are known where there are any."""
+    with shared_trainings(here, config) as checkpoints:
+        return fit_model(here.data, config, checkpoints=checkpoints, **watch)
+
+
 def try_settings(here: Set, view: View, options: Options, cap: float) -> Options:
     """What a setting reaches on the select rows; one that takes longer than ``cap`` seconds reaches nothing."""
     begun = time.monotonic()
@@ -94,7 +132,7 @@ def try_settings(here: Set, view: View, options: Options, cap: float) -> Options
 
     config = view.config(here.data, options, here.recipe["training"], seed=here.seed)
     try:
-        fitted = fit_model(here.data, config, on_epoch=check_time, on_stride=check_time)
+        fitted = fit(here, config, on_epoch=check_time, on_stride=check_time)
     except OutOfTime:
         return {"recall@20": None, "why": f"not trained within {cap:g} s"}
     reached = {"recall@20": fitted.valid["recall@20"], "seconds": round(time.monotonic() - begun, 1)}
@@ -131,15 +169,23 @@ def judge(here: Set, model: Model, folder: Path, told: Options) -> None:
     write_text(folder / "row.json", json.dumps(told | {"test": found}, indent=1) + "\n")
 
 
-def finish(here: Set, view: View, trial: Options, seed: int) -> None:
-    """Train on all train rows with what was chosen, and judge, unless that was done."""
-    folder = here.folder / view.name / f"seed-{seed}"
-    told = {"seed": seed, "options": trial["options"], "training": trial["training"], "epochs": trial["epochs"]}
-    if holds(folder / "row.json", told):
-        return
-    budget = {"patience": 0} | ({"epochs": trial["epochs"]} if trial["epochs"] else {})
-    config = view.config(here.data, trial["options"], trial["training"] | budget, refit=True, seed=seed)
-    judge(here, fit_model(here.data, config).model, folder, told)
+def finish(here: Set, view: View, trial: Options, seeds: list[int]) -> None:
+    """With each seed train on all train rows with what was chosen, and judge, unless that was done."""
+    first = here.folder / view.name / f"seed-{seeds[0]}"
+    is_trained = issubclass(MODELS[view.model], TrainedModel)
+    training = trial["training"] | ({} if is_trained else {"patience": 0})  # there is nothing to stop
+    for seed in seeds:
+        folder = first.with_name(f"seed-{seed}")
+        told = {"seed": seed, "options": trial["options"], "training": trial["training"]}
+        if holds(folder / "row.json", told):
+            continue
+        if folder != first and not is_trained:
+            shutil.copytree(first, folder, dirs_exist_ok=True)
+            row = json.loads((first / "row.json").read_text(encoding="utf-8"))
+            write_text(folder / "row.json", json.dumps(row | told, indent=1) + "\n")
+            continue
+        fitted = fit(here, view.config(here.data, trial["options"], training, refit=True, seed=seed))
+        judge(here, fitted.model, folder, told | {"epochs": fitted.epochs.get(view.model, 0)})
 
 
 def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) -> None:
@@ -150,7 +196,7 @@ def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) 
     if holds(folder / "row.json", told):
         return
     config = settle_views(parse_config(fusion_values(here, own, chosen) | {"seed": seed, "refit": True}), here.data)
-    fitted = fit_model(here.data, config)
+    fitted = fit(here, config)
     model, fusion = fitted.model, fitted.fusion
     assert isinstance(model, Fused) and fusion is not None
     used = (model.chosen, model.attention.detach().clone(), model.log_scale.detach().clone())
@@ -214,8 +260,7 @@ def run(here: Set, views: list[View], trials: Trials) -> None:
         trial = choose(here, view, trials)
         if trial is not None:
             chosen[view.name] = trial
-            for seed in trials.seeds:
-                finish(here, view, trial, seed)
+            finish(here, view, trial, trials.seeds)
 
 
 def say(words: str) -> None:

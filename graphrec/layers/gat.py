@@ -16,8 +16,8 @@ from graphrec.sparse import CSR, attend, edge_attention
 
 SCORES = ("dot", "additive", "v2")
 GAIN_LIMIT = 2.0
-"""How far ln of a message's factor can go. The losses on cosines leave the size of vectors open, and without a bound the
-factors of all layers grow together until the scores, which are products of two such vectors, overflow."""
+"""How far ln of a message's factor can go. The losses on cosines leave the size of vectors open, and without a bound
+the factors of all layers grow together until the scores, which are products of two such vectors, overflow."""
 _ABSENT = -1e30  # a logit that gets no weight beside any other
 
 

@@ -1,6 +1,6 @@
 """Stacking: the weights of a fusion, fitted on rows that no view has seen, and judged on other people's.
 
-S views, P users of the fit half, R of their held-out rows, C candidates a user.
+S views.
 """
 
 from __future__ import annotations
@@ -18,19 +18,17 @@ from graphrec.errors import TrainingError
 from graphrec.evaluation import evaluate
 from graphrec.layers import CONTEXTS
 from graphrec.models import Fused
-from graphrec.models.calibration import rows_of
-from graphrec.ranking import topk_rows
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
+from graphrec.training.held_out import WITHIN, HeldOut, hold_out
 
 MIN_USERS = 20
 """Fewer users with a blend row can neither fit nor judge anything."""
 MAX_FIT_USERS = 3000
+MAX_FIT_ROWS = 10_000
 MAX_JUDGES = 5000
-_WITHIN = 50
 _ROUNDS = 2
 _STEPS = 40
-_BLOCK_SCORES = 2**22
 JUDGED_BY = "ndcg@20"
 _WINNERS = {
     "mean": "the plain mean of the views",
@@ -79,12 +77,17 @@ class FusionReport:
 def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     """Fit a fusion's weights on half of the users with blend rows and let the other half judge.
 
-    The loss is the mean, over held-out rows (u, i), of −ln softmax of score(u, i) against u's candidates, plus
-    ``fusion_l2`` (‖w‖² + ‖ln γ‖²). Candidates are the best ``candidates`` items of every view and of the fusion as it
-    stands, and ``negatives`` uniform ones; what u has trained on and u's other held-out items are left out. A second
-    round matters: attention may lift items that no view holds dear, and then the items it has lifted are candidates.
-    Held-out items that are among no view's best 50 do not count: no weights can bring them into a short list, and they
-    would spend the weights on the order far below.
+    The loss is how far the held-out rows are from the top of their lists: minus the mean over rows (u, i) of
+    1 / log₂(1 + rank), where rank is 1 plus the number of u's candidates above i, each counted as
+    σ((score(u, c) − score(u, i)) / 0.3): NDCG, with the smooth rank of ApproxNDCG (Qin, Liu & Li 2010, *A general
+    approximation framework for direct optimization of information retrieval measures*, §4); plus ``fusion_l2``
+    (‖w‖² + ‖ln γ‖²). A softmax over the candidates does not serve: scores of graph filters and item–item models have
+    long tails, and it shrinks such a view for the few lists in which a tail stands before the held-out item.
+
+    Candidates are the best ``candidates`` items of every view and of the fusion as it stands, and ``negatives`` uniform
+    ones; what u has trained on and u's other held-out items are left out. A second round matters: attention may lift
+    items that no view holds dear, and then the items it has lifted are candidates. Held-out items that are among no
+    view's best 50 do not count: no weights can bring them into a short list.
 
     Whatever has the best NDCG@20 over the judges is used: the fusion by attention, with constant weights, the plain
     mean, or one view alone. With too few users the plain mean stays; a single view is used as it is.
@@ -92,7 +95,8 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     Args:
         fused: with fitted views; its weights and choice are overwritten.
         blend: CSR [U, I] of rows that neither the views nor their stopping have seen.
-        seed: decides the halves and the uniform negatives, and caps them at 3,000 and 5,000 users.
+        seed: decides the halves and the uniform negatives, and caps them at 3,000 and 5,000 users, and the rows to
+            fit on at 10,000.
 
     Raises:
         TrainingError: a view's scores or the loss are not finite.
@@ -109,9 +113,9 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     mean = constant = fitted = _plain_mean(fused)
     for _ in range(_ROUNDS):
         fused.set_weights(*fitted)
-        pairs = _held_out_pairs(fused, blend, fit_users, generator)
+        pairs = hold_out(fused, blend, fit_users, generator).draw(MAX_FIT_ROWS, generator)
         if not len(pairs.owner):
-            return _plain_mean_stays(fused, f"no held-out item is among the best {_WITHIN} of any view")
+            return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
         constant, fitted = _minimise(fused, pairs, attention=False), _minimise(fused, pairs, attention=True)
     contenders = {"mean": mean, "constant": constant, "fused": fitted}
     judged = _judge(fused, keep_rows(blend, judges), contenders)
@@ -123,85 +127,7 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     return _report(fused, reason, constant[1], counts, judged, _named(fused, *fitted))
 
 
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Held-out rows and what each is held against.
-
-    Args:
-        candidates: z̃ [S, P, C]; items int64 [P, C]; allowed bool [P, C], False for those that do not count.
-        positive: z̃ [S, R, 1]; positive_item int64 [R, 1]; owner int64 [R], the row's place among the P users.
-        user_degree: int64 [P].
-    """
-
-    candidates: Tensor
-    items: Tensor
-    allowed: Tensor
-    positive: Tensor
-    positive_item: Tensor
-    owner: Tensor
-    user_degree: Tensor
-
-    def loss(self, fused: Fused) -> Tensor:
-        """Mean over rows of −ln softmax of the held-out item among itself and its user's candidates."""
-        against = fused.weigh(self.candidates, self.user_degree, self.items).sum(dim=0)
-        against = against.masked_fill(~self.allowed, -torch.inf).logsumexp(dim=1)[self.owner]
-        own = fused.weigh(self.positive, self.user_degree[self.owner], self.positive_item).sum(dim=0)[:, 0]
-        return (torch.logaddexp(against, own) - own).mean()
-
-
-@torch.no_grad()
-def _held_out_pairs(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> _Pairs:
-    """Held-out rows within reach and the candidates of their users, a few users at a time."""
-    parts: list[_Pairs] = []
-    num_users = 0
-    for block in users.split(max(1, _BLOCK_SCORES // fused.graph.num_items)):
-        history, held_out = rows_of(fused.graph.seen, block), rows_of(blend, block)
-        scores = fused.standardized(history, block)
-        items, allowed, limit = _candidates(fused, scores, history, held_out, generator)
-        row, positive = held_out.row_index(), held_out.col.long()
-        within = (scores[:, row, positive] >= limit[:, row]).any(dim=0)
-        kept, owner = row[within].unique(return_inverse=True)
-        part = _Pairs(
-            candidates=scores[:, kept].gather(2, items[kept].expand(len(scores), -1, -1)),
-            items=items[kept],
-            allowed=allowed[kept],
-            positive=scores[:, row[within], positive[within], None],
-            positive_item=positive[within, None],
-            owner=owner + num_users,
-            user_degree=history.degree[kept],
-        )
-        num_users += len(kept)
-        parts.append(part)
-    of_view = {"candidates", "positive"}
-    fields = [field.name for field in dataclasses.fields(_Pairs)]
-    return _Pairs(*(torch.cat([getattr(part, name) for part in parts], dim=int(name in of_view)) for name in fields))
-
-
-def _candidates(
-    fused: Fused, scores: Tensor, history: CSR, held_out: CSR, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Items to hold against the held-out ones.
-
-    Returns:
-        items int64 [B, C]; allowed bool [B, C], False where the user knows the item or it is there already; and the
-        score that is within reach in each view, float32 [S, B].
-    """
-    settings = fused.settings
-    known = torch.zeros(scores.shape[1:], dtype=torch.bool, device=scores.device)
-    for csr in (history, held_out):
-        known[csr.row_index(), csr.col.long()] = True
-    fusion = fused.weigh(scores, history.degree).sum(dim=0)
-    best = [topk_rows(one.masked_fill(known, -torch.inf), settings.candidates) for one in (*scores, fusion)]
-    limit = torch.stack([values[:, :_WITHIN][:, -1] for values, _ in best[:-1]])
-    shape = (len(known), settings.negatives)
-    uniform = torch.randint(fused.graph.num_items, shape, generator=generator).to(scores.device)
-    items = torch.cat([*(found for _, found in best), uniform], dim=1).sort(dim=1).values
-    allowed = ~known.gather(1, items)
-    allowed[:, 1:] &= items[:, 1:] != items[:, :-1]
-    return items, allowed, limit
-
-
-def _minimise(fused: Fused, pairs: _Pairs, *, attention: bool) -> Weights:
+def _minimise(fused: Fused, pairs: HeldOut, *, attention: bool) -> Weights:
     """The weights of least loss from the plain mean on; without ``attention``, w stays 0."""
     fused.set_weights(*_plain_mean(fused))
     chosen = [fused.attention, fused.log_scale] if attention else [fused.log_scale]

@@ -18,7 +18,9 @@ from graphrec.models import Fused
 from graphrec.models.fused import FusedSettings
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training import fit_fusion, stacking
+from graphrec.training import fit_fusion, held_out
+from graphrec.training.held_out import HeldOut, hold_out
+from graphrec.training.stacking import MIN_USERS
 from tests.views import FixedVectors
 from tests.worlds import pairs
 
@@ -30,13 +32,13 @@ def planted() -> tuple[HeteroGraph, CSR, Tensor, Tensor]:
     generator = generator_for(0)
     users, items = torch.randn(USERS, WIDTH, generator=generator), torch.randn(ITEMS, WIDTH, generator=generator)
     best = (users @ items.T).topk(12).indices
-    held_out = torch.zeros(12, dtype=torch.bool)
-    held_out[::4] = True
-    used = best[:, ~held_out]
+    kept_back = torch.zeros(12, dtype=torch.bool)
+    kept_back[::4] = True
+    used = best[:, ~kept_back]
     source = np.repeat(np.arange(USERS), used.shape[1])
     target = used.flatten().numpy() + USERS
     graph = assemble((USERS, ITEMS, 0), ["interacts"], source, target, np.zeros(len(source), dtype=np.int64))
-    rows = [(user, int(item)) for user in range(USERS) for item in best[user, held_out]]
+    rows = [(user, int(item)) for user in range(USERS) for item in best[user, kept_back]]
     return graph, pairs(rows, USERS, ITEMS), users, items
 
 
@@ -69,12 +71,11 @@ def test_two_halves_of_the_truth_are_fused() -> None:
     report = fit_fusion(model, blend, seed=0)
     assert report.chosen is None
     assert model.chosen is None
-    assert report.reason == "the fusion by attention has the best ndcg@20 over the judges"
     best = max(report.judged[name]["ndcg@20"] for name in views)
-    assert report.judged["fused"]["ndcg@20"] > best + 0.05
+    for weights in ("mean", "constant", "fused"):  # the truth is the plain mean; what was fitted is next to it
+        assert report.judged[weights]["ndcg@20"] > best + 0.25
     assert report.num_fit_users == report.num_judges == USERS // 2
     assert USERS // 2 <= report.num_fit_rows <= 3 * USERS // 2
-    assert (model.attention != 0).any()
 
 
 def test_without_a_gain_the_best_view_is_chosen() -> None:
@@ -99,11 +100,11 @@ def test_the_judges_are_the_other_half_and_ranked_in_full() -> None:
 
 
 def test_loss_by_hand() -> None:
-    """One user, held-out item 0 against items 1 and 2 (3 is seen): the softmax of the plain means."""
+    """One user, held-out item 0 against items 1 and 2 (3 is seen): the smooth rank of the plain means."""
     graph = assemble((1, 4, 0), ["interacts"], np.array([0]), np.array([4]), np.array([0]))
     blank = torch.zeros(1, 1), torch.zeros(4, 1)
     model = fusion_of(graph, {"one": blank, "two": blank})
-    rows = stacking._Pairs(
+    rows = HeldOut(
         candidates=torch.tensor([[[1.0, 3.0, 9.0]], [[0.0, -2.0, 9.0]]]),
         items=torch.tensor([[1, 2, 3]]),
         allowed=torch.tensor([[True, True, False]]),
@@ -113,15 +114,15 @@ def test_loss_by_hand() -> None:
         user_degree=torch.tensor([1]),
     )
     own, first, second = (2 + 4) / 2, (1 + 0) / 2, (3 - 2) / 2
-    expected = -math.log(math.exp(own) / (math.exp(own) + math.exp(first) + math.exp(second)))
-    assert rows.loss(model).item() == pytest.approx(expected, abs=1e-6)
+    rank = 1 + sum(1 / (1 + math.exp(-(other - own) / 0.3)) for other in (first, second))
+    assert rows.loss(model).item() == pytest.approx(-1 / math.log2(1 + rank), abs=1e-6)
 
 
 def test_candidates_are_unknown_and_count_once() -> None:
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)}, negatives=50)
     some = torch.arange(0, USERS, 2)
-    rows = stacking._held_out_pairs(model, blend, some, generator_for(0))
+    rows = hold_out(model, blend, some, generator_for(0))
     for place, user in enumerate(some.tolist()):
         counted = rows.items[place][rows.allowed[place]].tolist()
         known = {*graph.seen.rows(user).tolist(), *blend.rows(user).tolist()}
@@ -137,19 +138,19 @@ def test_only_items_within_reach_of_a_view_count(monkeypatch: pytest.MonkeyPatch
     """Of the three held-out items of each user, those that one of the views has among its two best unknown ones."""
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"first": (users[:, :3], items[:, :3]), "second": (users[:, 3:], items[:, 3:])})
-    monkeypatch.setattr(stacking, "_WITHIN", 2)
+    monkeypatch.setattr(held_out, "WITHIN", 2)
     some = torch.arange(10, 40)
-    rows = stacking._held_out_pairs(model, blend, some, generator_for(0))
+    rows = hold_out(model, blend, some, generator_for(0))
     expected = []
     for user in some.tolist():
-        held_out = blend.rows(user).long()
-        reached = torch.zeros(len(held_out), dtype=torch.bool)
+        rows_of_user = blend.rows(user).long()
+        reached = torch.zeros(len(rows_of_user), dtype=torch.bool)
         for view in model.views.values():
             scores = view.score_block(torch.tensor([user]))[0]
             unknown = scores.clone()
-            unknown[graph.seen.rows(user).long()] = unknown[held_out] = -torch.inf
-            reached |= scores[held_out] >= unknown.topk(2).values[-1]
-        expected += held_out[reached].tolist()
+            unknown[graph.seen.rows(user).long()] = unknown[rows_of_user] = -torch.inf
+            reached |= scores[rows_of_user] >= unknown.topk(2).values[-1]
+        expected += rows_of_user[reached].tolist()
     assert rows.positive_item[:, 0].tolist() == expected
     assert 0 < len(expected) < 90
     assert rows.owner.unique().tolist() == list(range(len(rows.user_degree)))
@@ -187,7 +188,7 @@ def test_too_few_users_keep_the_plain_mean() -> None:
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
     model.set_weights(torch.ones(2, 5), torch.ones(2))
     model.chosen = "noise"
-    for rows in ([], [(user, 0) for user in range(stacking.MIN_USERS - 1)]):
+    for rows in ([], [(user, 0) for user in range(MIN_USERS - 1)]):
         report = fit_fusion(model, pairs(rows, USERS, ITEMS), seed=0)
         assert report.chosen is None
         assert report.judged == {}
