@@ -76,6 +76,20 @@ def standard_scale(scores: Tensor, mean: Tensor, variance: Tensor, history: CSR)
     return (mean + shift).float(), torch.where(varies, rest.clamp(min=1e-60).rsqrt(), 0.0).float()
 
 
+def degree_scale(degree: Tensor) -> Tensor:
+    """Mean and deviation of ln(1 + d), float32 [2]; the deviation is 1 where all are equal."""
+    logs = degree.double().log1p()
+    if not len(logs):
+        return torch.tensor([0.0, 1.0])
+    deviation = logs.std(correction=0)
+    return torch.stack([logs.mean(), deviation.where(deviation > 1e-6, 1.0)]).float()
+
+
+def scaled_log(degree: Tensor, scale: Tensor) -> Tensor:
+    """ln(1 + d) by the mean and deviation that ``degree_scale`` found."""
+    return (degree.float().log1p() - scale[0]) / scale[1]
+
+
 def rows_of(csr: CSR, rows: Tensor) -> CSR:
     """Some rows of a CSR's structure, in the order given.
 

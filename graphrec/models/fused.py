@@ -18,7 +18,15 @@ from graphrec.errors import TrainingError, UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.layers import CONTEXTS, combine, weigh
 from graphrec.models.base import Model, check_setting, searched
-from graphrec.models.calibration import product_moments, rows_of, score_moments, standard_scale, vector_moments
+from graphrec.models.calibration import (
+    degree_scale,
+    product_moments,
+    rows_of,
+    scaled_log,
+    score_moments,
+    standard_scale,
+    vector_moments,
+)
 from graphrec.models.vectors import VectorModel
 from graphrec.sparse import CSR
 
@@ -43,7 +51,7 @@ class FusedSettings:
 
     views: tuple[str, ...] = ("lightgcn", "gat", "item_knn")
     fuse: str = "stacked"
-    fusion_l2: float = searched(1e-3, 1e-5, 1e-1, log=True)
+    fusion_l2: float = searched(1e-4, 1e-6, 1e-2, log=True)
     candidates: int = 200
     negatives: int = 100
 
@@ -96,8 +104,8 @@ class Fused(Model):
         self.log_scale = nn.Parameter(torch.zeros(len(views)))
         self.register_buffer("chosen_index", torch.tensor(-1))
         user_degree, item_degree = self._degrees()
-        self.register_buffer("user_scale", _location_and_scale(user_degree))
-        self.register_buffer("item_scale", _location_and_scale(item_degree))
+        self.register_buffer("user_scale", degree_scale(user_degree))
+        self.register_buffer("item_scale", degree_scale(item_degree))
 
     @property
     def chosen(self) -> str | None:
@@ -190,6 +198,26 @@ class Fused(Model):
         return self.weigh(self.standardized(history, users)[..., items], history.degree, items[None])[:, 0]
 
     @torch.no_grad()
+    def compare(self, users: Tensor, weights: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Scores of known users by each view alone and by the fusion under several weights; each view is asked once.
+
+        Args:
+            users: int64 [B], user numbers; views × B × I scores are held at once.
+            weights: name → w [S, 5] and g [S].
+
+        Returns:
+            float32 [B, I] by view, then by name of the weights.
+        """
+        history = rows_of(self.graph.seen, users)
+        scores, mean, scale = self._view_scores(history, users)
+        contexts = self._degree_contexts(history.degree)
+        found = dict(zip(self.settings.views, scores, strict=True))
+        return found | {
+            name: combine(scores, mean, scale, attention, log_scale.exp(), *contexts)
+            for name, (attention, log_scale) in weights.items()
+        }
+
+    @torch.no_grad()
     def standardized(self, history: CSR, users: Tensor | None) -> Tensor:
         """z̃ of every view for all items, float32 [S, B, I].
 
@@ -237,8 +265,8 @@ class Fused(Model):
     def _degree_contexts(self, user_degree: Tensor, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """ln(1 + d), standardised, of people [B] and of all items [I] or some [B or 1, C]."""
         item_degree = self._degrees()[1]
-        of_item = _scaled_log(item_degree if items is None else item_degree[items], self.item_scale)
-        return _scaled_log(user_degree, self.user_scale), of_item
+        of_item = scaled_log(item_degree if items is None else item_degree[items], self.item_scale)
+        return scaled_log(user_degree, self.user_scale), of_item
 
     def _by_chunks(self, history: CSR, users: Tensor | None) -> Tensor:
         """Scores [B, I], a few rows at a time."""
@@ -269,16 +297,3 @@ def _check_finite(view: str, mean: Tensor, variance: Tensor) -> None:
     """One score that is infinite or not a number makes its row's moments so."""
     if not (mean.isfinite() & variance.isfinite()).all():
         raise TrainingError(f"the view {view} gives scores that are not finite", "leave it out, or train it anew")
-
-
-def _location_and_scale(degree: Tensor) -> Tensor:
-    """Mean and deviation of ln(1 + d); the deviation is 1 where all are equal."""
-    logs = degree.double().log1p()
-    if not len(logs):
-        return torch.tensor([0.0, 1.0])
-    deviation = logs.std(correction=0)
-    return torch.stack([logs.mean(), deviation.where(deviation > 1e-6, 1.0)]).float()
-
-
-def _scaled_log(degree: Tensor, scale: Tensor) -> Tensor:
-    return (degree.float().log1p() - scale[0]) / scale[1]

@@ -78,7 +78,7 @@ def seconds_to_fit(view: str, graph: HeteroGraph, config: RunConfig, speed: floa
 
 def seconds_to_fuse(views: int, graph: HeteroGraph, select: CSR, speed: float) -> float:
     """About how long fitting a fusion's weights and judging it take: scores of all views for some of the users."""
-    fitted, judges = (min(graph.num_users, most) for most in (2 * MAX_FIT_USERS, 4 * MAX_JUDGES))
+    fitted, judges = (min(graph.num_users, most) for most in (2 * MAX_FIT_USERS, MAX_JUDGES))
     users = fitted + judges + int((select.degree > 0).sum())
     return SCORES * views * users * graph.num_items / speed
 

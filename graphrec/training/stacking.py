@@ -15,9 +15,11 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from graphrec.errors import TrainingError
-from graphrec.evaluation import evaluate
+from graphrec.evaluation.metrics import hit_matrix, ndcg, recall
 from graphrec.layers import CONTEXTS
 from graphrec.models import Fused
+from graphrec.models.calibration import rows_of
+from graphrec.ranking import rank
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.held_out import WITHIN, HeldOut, hold_out
@@ -27,6 +29,7 @@ MIN_USERS = 20
 MAX_FIT_USERS = 3000
 MAX_FIT_ROWS = 10_000
 MAX_JUDGES = 5000
+_BLOCK_SCORES = 2**22
 _ROUNDS = 2
 _STEPS = 40
 JUDGED_BY = "ndcg@20"
@@ -110,15 +113,16 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     users = users[torch.randperm(len(users), generator=generator).to(users.device)]
     half = len(users) // 2
     fit_users, judges = users[:half][:MAX_FIT_USERS].sort().values, users[half:][:MAX_JUDGES].sort().values
-    mean = constant = fitted = _plain_mean(fused)
+    mean = fitted = _plain_mean(fused)
     for _ in range(_ROUNDS):
         fused.set_weights(*fitted)
         pairs = hold_out(fused, blend, fit_users, generator).draw(MAX_FIT_ROWS, generator)
         if not len(pairs.owner):
             return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
-        constant, fitted = _minimise(fused, pairs, attention=False), _minimise(fused, pairs, attention=True)
+        fitted = _minimise(fused, pairs, attention=True)
+    constant = _minimise(fused, pairs, attention=False)
     contenders = {"mean": mean, "constant": constant, "fused": fitted}
-    judged = _judge(fused, keep_rows(blend, judges), contenders)
+    judged = _judge(fused, blend, judges, contenders)
     best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
     fused.set_weights(*contenders.get(best, fitted))
     fused.chosen = None if best in contenders else best
@@ -148,16 +152,25 @@ def _minimise(fused: Fused, pairs: HeldOut, *, attention: bool) -> Weights:
     return fused.attention.detach().clone(), fused.log_scale.detach().clone()
 
 
-def _judge(fused: Fused, test: CSR, contenders: dict[str, Weights]) -> dict[str, dict[str, float]]:
-    """Recall@20 and NDCG@20 of every view and of the contenders' weights, ranking all items nobody has trained on."""
+def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weights]) -> dict[str, dict[str, float]]:
+    """Recall@20 and NDCG@20 of every view and of the contenders' weights, ranking all items but those trained on."""
+    seen = fused.graph.seen
+    lists: dict[str, list[Tensor]] = {name: [] for name in (*fused.settings.views, *contenders)}
+    for block in judges.split(max(1, _BLOCK_SCORES // seen.num_cols)):
+        for name, scores in fused.compare(block, contenders).items():
+            lists[name].append(_best(scores, block, seen))
+    relevant = rows_of(blend, judges)
     judged = {}
-    for name in (*contenders, *fused.settings.views):  # the fusion first: it names a view whose scores are not finite
-        fused.chosen = None if name in contenders else name
-        if name in contenders:
-            fused.set_weights(*contenders[name])
-        found = evaluate(fused.score_block, train=fused.graph.seen, test=test, ks=(20,)).metrics
-        judged[name] = {metric: found[metric] for metric in ("recall@20", "ndcg@20")}
-    return {name: judged[name] for name in (*fused.settings.views, *contenders)}
+    for name, ranked in lists.items():
+        hits = hit_matrix(torch.cat(ranked), relevant)
+        found = {"recall@20": recall(hits, relevant.degree, 20), "ndcg@20": ndcg(hits, relevant.degree, 20)}
+        judged[name] = {metric: float(value.mean()) for metric, value in found.items()}
+    return judged
+
+
+def _best(scores: Tensor, users: Tensor, seen: CSR) -> Tensor:
+    """The 20 best items of a block of users, int64 [B, 20]."""
+    return rank(lambda _: scores, users, 20, num_items=seen.num_cols, seen=seen, block_size=len(users)).items
 
 
 def _plain_mean_stays(fused: Fused, why: str) -> FusionReport:
