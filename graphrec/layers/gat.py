@@ -15,7 +15,7 @@ from torch.nn.functional import embedding
 from graphrec.sparse import CSR, attend, edge_attention
 
 SCORES = ("dot", "additive", "v2")
-GAIN_LIMIT = 2.0
+GAIN_LIMIT = 8.0
 """How far ln of a message's factor can go. The losses on cosines leave the size of vectors open, and without a bound
 the factors of all layers grow together until the scores, which are products of two such vectors, overflow."""
 _ABSENT = -1e30  # a logit that gets no weight beside any other
@@ -32,7 +32,7 @@ class GATLayer(nn.Module):
         additive:  leaky_relu(⟨a_h, e_i + e_j + r_th⟩)
         v2:        ⟨a_h, leaky_relu(e_i + e_j + r_th)⟩
 
-    and messages scaled by f_t = exp(2 tanh(m_t / 2)), which lies between e⁻² and e². At g = a = r = b = m = 0, where
+    and messages scaled by f_t = exp(8 tanh(m_t / 8)), which lies between e⁻⁸ and e⁸. At g = a = r = b = m = 0, where
     training starts, it is exactly LightGCN's product with D^-½ A D^-½ (He et al. 2020, eq. 7).
 
     The dot-product score is that of Vaswani et al. 2017, the additive one and the softmax over neighbours those of GAT

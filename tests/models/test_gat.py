@@ -42,8 +42,8 @@ def test_knowledge_reaches_an_item_nobody_used() -> None:
 
 
 def factors_of_relations(model: GAT) -> torch.Tensor:
-    """f_t = exp(2 tanh(m_t / 2)) of the first layer, [R, W]."""
-    return (2 * torch.tanh(model.attention[0].relation_gain.detach() / 2)).exp().flatten(1)
+    """f_t = exp(8 tanh(m_t / 8)) of the first layer, [R, W]."""
+    return (8 * torch.tanh(model.attention[0].relation_gain.detach() / 8)).exp().flatten(1)
 
 
 def message_factors(model: GAT) -> torch.Tensor:
@@ -119,8 +119,8 @@ def test_messages_are_scaled_by_their_relation() -> None:
     """Item 1 has two users' messages, doubled in the first place, and a fact's, tripled in the last."""
     model = fitted(learned=False, layers=1, heads=1)
     gain = model.attention[0].relation_gain.data
-    gain[model.graph.relations.index("interacts"), 0, 0] = 2 * math.atanh(math.log(2) / 2)
-    gain[model.graph.relations.index("rev_genre"), 0, 3] = 2 * math.atanh(math.log(3) / 2)
+    gain[model.graph.relations.index("interacts"), 0, 0] = 8 * math.atanh(math.log(2) / 8)
+    gain[model.graph.relations.index("rev_genre"), 0, 3] = 8 * math.atanh(math.log(3) / 8)
     e, csr = model.table.detach(), model.graph.adjacency
     weights = model.row_scale[3] * torch.tensor([model.degree[n] ** -0.5 for n in (0, 1, 5)])
     weights = weights / torch.tensor([model.degree[n] ** -0.5 for n in (0, 1, 5)]).sum()
@@ -132,12 +132,12 @@ def test_messages_are_scaled_by_their_relation() -> None:
 
 @pytest.mark.parametrize("own_edges", [True, False])
 def test_messages_stay_bounded_however_far_their_scale_has_gone(own_edges: bool) -> None:
-    """f is at most e², and so are products of two vectors of two layers; large scores weigh an edge by 1 at most."""
+    """f is at most e⁸, and so are products of two vectors of two layers; large scores weigh an edge by 1 at most."""
     model = fitted(own_edges=own_edges)
     for layer in model.attention:
         layer.relation_gain.data.fill_(1e3)
         layer.scale.data.fill_(1e12)
-    largest = model.table.detach().abs().max() * (model.row_scale.max() * math.e**2) ** 2
+    largest = model.table.detach().abs().max() * (model.row_scale.max() * math.e**8) ** 2
     assert model.propagate().detach().abs().max() <= largest
     batch = Batch(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([2, 2]), generator_for(1))
     loss = model.loss(batch)
