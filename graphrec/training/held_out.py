@@ -5,7 +5,6 @@ S views, P users, R of their held-out rows, C candidates a user.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -21,11 +20,12 @@ WITHIN = 50
 SOFTNESS = 0.3
 """By how much a score must be above another to count as above it: the width of the sigmoid."""
 _BLOCK_SCORES = 2**22
+_PART_SCORES = 2**18  # of a part's candidates: what is computed of them stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Held-out rows and what each is held against.
+    """Held-out rows of some users and what each is held against.
 
     Args:
         candidates: z̃ [S, P, C]; items int64 [P, C]; allowed bool [P, C], False for those that do not count.
@@ -42,52 +42,48 @@ class HeldOut:
     user_degree: Tensor
 
     def loss(self, fused: Fused) -> Tensor:
-        """Minus the mean over rows of 1 / log₂(1 + rank), of each held-out item among its user's candidates."""
+        """Minus the sum over rows of 1 / log₂(1 + rank), of each held-out item among its user's candidates."""
         against = fused.weigh(self.candidates, self.user_degree, self.items).sum(dim=0)
         against = against.masked_fill(~self.allowed, -torch.inf)
         own = fused.weigh(self.positive, self.user_degree[self.owner], self.positive_item).sum(dim=0)
         rank = 1 + ((against[self.owner] - own) / SOFTNESS).sigmoid().sum(dim=1)
-        return -(1 + rank).log2().reciprocal().mean()
-
-    def draw(self, count: int, generator: torch.Generator) -> HeldOut:
-        """At most so many of the rows, drawn evenly."""
-        if len(self.owner) <= count:
-            return self
-        kept = torch.randperm(len(self.owner), generator=generator)[:count].sort().values.to(self.owner.device)
-        rows = {
-            "positive": self.positive[:, kept],
-            "positive_item": self.positive_item[kept],
-            "owner": self.owner[kept],
-        }
-        return dataclasses.replace(self, **rows)
+        return -(1 + rank).log2().reciprocal().sum()
 
 
 @torch.no_grad()
-def hold_out(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> HeldOut:
-    """Held-out rows within reach and the candidates of their users, a few users at a time."""
+def hold_out(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> list[HeldOut]:
+    """Held-out rows within reach and the candidates of their users, a few users in each part.
+
+    Args:
+        fused: with fitted views, and the weights whose best items are candidates too.
+        blend: CSR [U, I] of the held-out rows.
+        users: int64 [n], whose.
+        generator: of the uniform candidates.
+    """
     parts: list[HeldOut] = []
-    num_users = 0
     for block in users.split(max(1, _BLOCK_SCORES // fused.graph.num_items)):
         history, held_out = rows_of(fused.graph.seen, block), rows_of(blend, block)
         scores = fused.standardized(history, block)
         items, allowed, limit = _candidates(fused, scores, history, held_out, generator)
         row, positive = held_out.row_index(), held_out.col.long()
         within = (scores[:, row, positive] >= limit[:, row]).any(dim=0)
-        kept, owner = row[within].unique(return_inverse=True)
-        part = HeldOut(
-            candidates=scores[:, kept].gather(2, items[kept].expand(len(scores), -1, -1)),
-            items=items[kept],
-            allowed=allowed[kept],
-            positive=scores[:, row[within], positive[within], None],
-            positive_item=positive[within, None],
-            owner=owner + num_users,
-            user_degree=history.degree[kept],
-        )
-        num_users += len(kept)
-        parts.append(part)
-    of_view = {"candidates", "positive"}
-    fields = [field.name for field in dataclasses.fields(HeldOut)]
-    return HeldOut(*(torch.cat([getattr(part, name) for part in parts], dim=int(name in of_view)) for name in fields))
+        row, positive = row[within], positive[within]
+        if not len(row):
+            continue
+        for some in row.unique().split(max(1, _PART_SCORES // (len(scores) * items.shape[1]))):
+            own = (row >= some[0]) & (row <= some[-1])
+            parts.append(
+                HeldOut(
+                    candidates=scores[:, some].gather(2, items[some].expand(len(scores), -1, -1)),
+                    items=items[some],
+                    allowed=allowed[some],
+                    positive=scores[:, row[own], positive[own], None],
+                    positive_item=positive[own, None],
+                    owner=torch.searchsorted(some, row[own]),
+                    user_degree=history.degree[some],
+                )
+            )
+    return parts
 
 
 def _candidates(
@@ -96,8 +92,8 @@ def _candidates(
     """Items to hold against the held-out ones.
 
     Returns:
-        items int64 [B, C]; allowed bool [B, C], False where the user knows the item or it is there already; and the
-        score that is within reach in each view, float32 [S, B].
+        items int64 [B, C]; allowed bool [B, C], False in the places that a user with fewer candidates has left; and
+        the score that is within reach in each view, float32 [S, B].
     """
     settings = fused.settings
     known = torch.zeros(scores.shape[1:], dtype=torch.bool, device=scores.device)
@@ -111,4 +107,5 @@ def _candidates(
     items = torch.cat([*(found for _, found in best), uniform], dim=1).sort(dim=1).values
     allowed = ~known.gather(1, items)
     allowed[:, 1:] &= items[:, 1:] != items[:, :-1]
-    return items, allowed, limit
+    first = allowed.byte().argsort(dim=1, descending=True, stable=True)[:, : int(allowed.sum(dim=1).max())]
+    return items.gather(1, first), allowed.gather(1, first), limit

@@ -6,6 +6,7 @@ S views.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,38 +113,46 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     generator = generator_for(seed)
     users = users[torch.randperm(len(users), generator=generator).to(users.device)]
     half = len(users) // 2
-    fit_users, judges = users[:half][:MAX_FIT_USERS].sort().values, users[half:][:MAX_JUDGES].sort().values
+    fit_users, judges = users[:half][:MAX_FIT_USERS], users[half:][:MAX_JUDGES].sort().values
+    fit_users = fit_users[blend.degree[fit_users].cumsum(dim=0) <= MAX_FIT_ROWS].sort().values
     mean = fitted = _plain_mean(fused)
     for _ in range(_ROUNDS):
         fused.set_weights(*fitted)
-        pairs = hold_out(fused, blend, fit_users, generator).draw(MAX_FIT_ROWS, generator)
-        if not len(pairs.owner):
+        rows = hold_out(fused, blend, fit_users, generator)
+        if not rows:
             return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
-        fitted = _minimise(fused, pairs, attention=True)
-    constant = _minimise(fused, pairs, attention=False)
+        fitted = _minimise(fused, rows, attention=True)
+    constant = _minimise(fused, rows, attention=False)
     contenders = {"mean": mean, "constant": constant, "fused": fitted}
     judged = _judge(fused, blend, judges, contenders)
     best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
     fused.set_weights(*contenders.get(best, fitted))
     fused.chosen = None if best in contenders else best
     reason = f"{_WINNERS.get(best, f'the view {best} alone')} has the best {JUDGED_BY} over the judges"
-    counts = (len(pairs.user_degree), len(pairs.owner), len(judges))
+    counts = (sum(len(part.user_degree) for part in rows), sum(len(part.owner) for part in rows), len(judges))
     return _report(fused, reason, constant[1], counts, judged, _named(fused, *fitted))
 
 
-def _minimise(fused: Fused, pairs: HeldOut, *, attention: bool) -> Weights:
+def _minimise(fused: Fused, parts: list[HeldOut], *, attention: bool) -> Weights:
     """The weights of least loss from the plain mean on; without ``attention``, w stays 0."""
     fused.set_weights(*_plain_mean(fused))
     chosen = [fused.attention, fused.log_scale] if attention else [fused.log_scale]
     sizes = [weight.numel() for weight in chosen]
+    num_rows = sum(len(part.owner) for part in parts)
+
+    def terms() -> Iterator[Tensor]:
+        yield fused.settings.fusion_l2 * torch.stack([weight.square().sum() for weight in chosen]).sum()
+        yield from (part.loss(fused) / num_rows for part in parts)
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         with torch.no_grad():
             for weight, part in zip(chosen, torch.from_numpy(flat).split(sizes), strict=True):
                 weight.copy_(part.view_as(weight))
-        loss = pairs.loss(fused) + fused.settings.fusion_l2 * sum(weight.square().sum() for weight in chosen)
-        gradients = torch.autograd.grad(loss, chosen)
-        return loss.item(), torch.cat([gradient.flatten() for gradient in gradients]).double().cpu().numpy()
+        loss, gradient = 0.0, np.zeros_like(flat)
+        for term in terms():
+            loss += term.item()
+            gradient += torch.cat([part.flatten() for part in torch.autograd.grad(term, chosen)]).cpu().numpy()
+        return loss, gradient
 
     found = minimize(loss_and_gradient, np.zeros(sum(sizes)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
     loss, _ = loss_and_gradient(found.x)  # leaves the best weights in place

@@ -122,7 +122,7 @@ def test_candidates_are_unknown_and_count_once() -> None:
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)}, negatives=50)
     some = torch.arange(0, USERS, 2)
-    rows = hold_out(model, blend, some, generator_for(0))
+    (rows,) = hold_out(model, blend, some, generator_for(0))
     for place, user in enumerate(some.tolist()):
         counted = rows.items[place][rows.allowed[place]].tolist()
         known = {*graph.seen.rows(user).tolist(), *blend.rows(user).tolist()}
@@ -140,7 +140,7 @@ def test_only_items_within_reach_of_a_view_count(monkeypatch: pytest.MonkeyPatch
     model = fusion_of(graph, {"first": (users[:, :3], items[:, :3]), "second": (users[:, 3:], items[:, 3:])})
     monkeypatch.setattr(held_out, "WITHIN", 2)
     some = torch.arange(10, 40)
-    rows = hold_out(model, blend, some, generator_for(0))
+    (rows,) = hold_out(model, blend, some, generator_for(0))
     expected = []
     for user in some.tolist():
         rows_of_user = blend.rows(user).long()
