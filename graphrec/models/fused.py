@@ -44,15 +44,16 @@ class FusedSettings:
             model is to be there several times with other settings: ``lightgcn-bpr``.
         fuse: ``stacked``, each view trained alone; or ``joint``, all together, by the loss of the fused score beside
             their own, for which all must be embedding models (lightgcn, gat). The weights are fitted afterwards.
-        fusion_l2: weight ≥ 0 of the squared distance of the fusion weights from the plain mean.
+        fusion_l2: weight ≥ 0 of the squared distance of the fusion weights from the plain mean, beside the sum over the
+            held-out rows.
         candidates: best items of each view that a held-out item is held against, ≥ 1.
         negatives: uniform items that it is held against besides, ≥ 1.
     """
 
     views: tuple[str, ...] = ("lightgcn", "gat", "item_knn")
     fuse: str = "stacked"
-    fusion_l2: float = searched(1e-4, 1e-6, 1e-2, log=True)
-    candidates: int = 200
+    fusion_l2: float = searched(0.5, 0.01, 50.0, log=True)
+    candidates: int = 100
     negatives: int = 100
 
     def __post_init__(self) -> None:
@@ -199,7 +200,7 @@ class Fused(Model):
 
     @torch.no_grad()
     def compare(self, users: Tensor, weights: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Scores of known users by each view alone and by the fusion under several weights; each view is asked once.
+        """Scores of known users by each view alone and by the fusion under several weights, each view asked once.
 
         Args:
             users: int64 [B], user numbers; views × B × I scores are held at once.

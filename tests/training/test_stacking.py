@@ -62,6 +62,25 @@ def test_a_planted_view_is_found_among_noise() -> None:
     assert judged["good"] > judged["noise"] + 0.2
     assert judged["fused"] > judged["mean"] + 0.05
     assert report.constant_scale["good"] > 3 * report.constant_scale["noise"]
+    assert report.enough == ("good",)
+
+
+def test_one_view_after_another_is_taken_away() -> None:
+    """Noise goes first; the two halves of the truth are left, and are enough."""
+    graph, blend, users, items = planted()
+    halves = {"first": (users[:, :3], items[:, :3]), "second": (users[:, 3:], items[:, 3:])}
+    model = fusion_of(graph, {"noise": noise(1), **halves, "more_noise": noise(2)})
+    report = fit_fusion(model, blend, seed=0)
+    three, two = report.fewer
+    assert set(three.split(" + ")) in ({"noise", "first", "second"}, {"first", "second", "more_noise"})
+    assert two == "first + second"
+    assert report.enough == ("first", "second")
+    alone = fusion_of(graph, halves)
+    scale = torch.tensor([report.constant_scale[view] for view in model.settings.views]).log()
+    assert torch.isfinite(scale).all() and torch.isfinite(model.log_scale).all()
+    assert report.fewer[two]["ndcg@20"] == pytest.approx(
+        fit_fusion(alone, blend, seed=0).judged["constant"]["ndcg@20"], abs=0.03
+    )
 
 
 def test_two_halves_of_the_truth_are_fused() -> None:
