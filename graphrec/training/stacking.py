@@ -109,8 +109,8 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     Args:
         fused: with fitted views; its weights and choice are overwritten.
         blend: CSR [U, I] of rows that neither the views nor their stopping have seen.
-        seed: decides the halves and the uniform negatives, and caps them at 3,000 and 5,000 users, and the rows to
-            fit on at 10,000.
+        seed: decides the halves and the uniform negatives. The halves have at most 3,000 and 5,000 users, the first
+            only as many as 10,000 rows take.
 
     Raises:
         TrainingError: a view's scores or the loss are not finite.
@@ -124,7 +124,8 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     users = users[torch.randperm(len(users), generator=generator).to(users.device)]
     half = len(users) // 2
     fit_users, judges = users[:half][:MAX_FIT_USERS], users[half:][:MAX_JUDGES].sort().values
-    fit_users = fit_users[blend.degree[fit_users].cumsum(dim=0) <= MAX_FIT_ROWS].sort().values
+    rows_before = blend.degree[fit_users].cumsum(dim=0) - blend.degree[fit_users]
+    fit_users = fit_users[rows_before < MAX_FIT_ROWS].sort().values
     mean = fitted = _plain_mean(fused)
     for _ in range(_ROUNDS):
         fused.set_weights(*fitted)

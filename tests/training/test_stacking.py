@@ -18,7 +18,7 @@ from graphrec.models import Fused
 from graphrec.models.fused import FusedSettings
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training import fit_fusion, held_out
+from graphrec.training import fit_fusion, held_out, stacking
 from graphrec.training.held_out import HeldOut, hold_out
 from graphrec.training.stacking import MIN_USERS
 from tests.views import FixedVectors
@@ -95,6 +95,15 @@ def test_two_halves_of_the_truth_are_fused() -> None:
         assert report.judged[weights]["ndcg@20"] > best + 0.25
     assert report.num_fit_users == report.num_judges == USERS // 2
     assert USERS // 2 <= report.num_fit_rows <= 3 * USERS // 2
+
+
+def test_no_more_users_fit_than_the_rows_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each user has three rows: with the fourth user there are as many as may be."""
+    graph, blend, users, items = planted()
+    monkeypatch.setattr(stacking, "MAX_FIT_ROWS", 10)
+    report = fit_fusion(fusion_of(graph, {"good": (users, items), "noise": noise(1)}), blend, seed=0)
+    assert report.num_fit_users == 4
+    assert report.num_judges == USERS // 2
 
 
 def test_without_a_gain_the_best_view_is_chosen() -> None:
