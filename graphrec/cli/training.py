@@ -217,5 +217,5 @@ def _summary(run: Run) -> None:
     if run.metrics["fusion"]:
         fusion = run.metrics["fusion"]
         say(f"fusion: {fusion['reason']}")
-        if len(fusion["enough"]) < len(fusion["views"]):
+        if not fusion["chosen"] and len(fusion["enough"]) < len(fusion["views"]):
             say(f"fusion: {' and '.join(fusion['enough'])} alone would be within 0.5 % of that")

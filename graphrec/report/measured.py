@@ -117,10 +117,9 @@ def fusion_section(run: Run) -> Html | None:
         judged = fusion["judged"] | fusion["fewer"]
         rows = [(names.get(name, name), found["recall@20"], found["ndcg@20"]) for name, found in judged.items()]
         inside.append(page.table("What the judging half found", ["score", "Recall@20", "NDCG@20"], rows))
-        if len(fusion["enough"]) < len(fusion["views"]):
-            inside.append(
-                page.tag("p", f"With {' and '.join(fusion['enough'])} alone, NDCG@20 is within 0.5 % of that.")
-            )
+        if not fusion["chosen"] and len(fusion["enough"]) < len(fusion["views"]):
+            alone = f"With {' and '.join(fusion['enough'])} alone, NDCG@20 is within 0.5 % of what is used."
+            inside.append(page.tag("p", alone))
     rows = [(view, fusion["scale"].get(view), *fusion["attention"].get(view, {}).values()) for view in fusion["views"]]
     contexts: dict[str, float] = next(iter(fusion["attention"].values()), {})
     columns = ["view", "scale γ", *(f"w: {context.replace('_', ' ')}" for context in contexts)]

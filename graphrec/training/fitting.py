@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from graphrec.config import RunConfig
 from graphrec.data import Dataset, Part
@@ -21,7 +22,7 @@ from graphrec.models import EmbeddingModel, Fused, Joint, Model, TrainedModel, b
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.inference import settle_vectors
-from graphrec.training.stacking import FusionReport, fit_fusion, keep_rows
+from graphrec.training.stacking import FusionReport, fit_fusion
 from graphrec.training.steps import check_sampling
 from graphrec.training.trainer import Epoch, Progress, Stride, Trainer
 from graphrec.training.warm import Start, take_over
@@ -192,6 +193,13 @@ def view_seed(seed: int, name: str) -> int:
     """
     label = name.partition("-")[2]
     return generator_for(seed, zlib.crc32(label.encode())).initial_seed() if label else seed
+
+
+def keep_rows(csr: CSR, rows: Tensor) -> CSR:
+    """The same matrix with all rows but some emptied."""
+    kept = torch.zeros(csr.num_rows, dtype=torch.bool, device=csr.device)
+    kept[rows] = True
+    return csr.without_edges(~kept[csr.row_index()])
 
 
 def part_csr(dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> CSR:

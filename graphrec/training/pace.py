@@ -19,9 +19,9 @@ from graphrec.models.item_item import structure
 from graphrec.models.spectral import rank_on
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training.fitting import checked_device
+from graphrec.training.fitting import checked_device, keep_rows
 from graphrec.training.inference import settle_vectors
-from graphrec.training.stacking import MAX_FIT_USERS, MAX_JUDGES, keep_rows
+from graphrec.training.stacking import MAX_FIT_USERS, MAX_JUDGES
 from graphrec.training.steps import make_batches, make_step
 
 Clock = Callable[[], float]

@@ -57,12 +57,12 @@ class FusionReport:
         scale: γ of each view in the fusion as it is used, or would be but for the chosen view.
         constant_scale: γ of each view with w = 0.
         attention: w of each view, by context, as for ``scale``.
+        enough: the fewest views that have 99.5 % of the NDCG@20 of what is used; all of them where nobody could judge.
         num_fit_users, num_fit_rows: who and what the weights were fitted on.
         num_judges: users who judged.
         judged: recall@20 and ndcg@20 over the judges of every view, of the plain ``mean``, of fitted ``constant``
             weights (w = 0), and of ``fused``; empty where nobody could judge.
         fewer: the same of constant weights of ever fewer of the views, down to two, named like ``gat + item_knn``.
-        enough: the fewest views that have 99.5 % of the NDCG@20 of what is used; empty where nobody could judge.
         fitted: ``scale`` and ``attention`` of the fusion by attention, whatever is used; empty where it was not fitted.
     """
 
@@ -72,12 +72,12 @@ class FusionReport:
     scale: dict[str, float]
     constant_scale: dict[str, float]
     attention: dict[str, dict[str, float]]
+    enough: tuple[str, ...]
     num_fit_users: int = 0
     num_fit_rows: int = 0
     num_judges: int = 0
     judged: dict[str, dict[str, float]] = field(default_factory=dict)
     fewer: dict[str, dict[str, float]] = field(default_factory=dict)
-    enough: tuple[str, ...] = ()
     fitted: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -184,6 +184,7 @@ def _minimise(fused: Fused, parts: list[HeldOut], *, attention: bool, kept: Sequ
     """The weights of least loss from the plain mean on; without ``attention``, w stays 0; γ is 0 but for ``kept``."""
     device = fused.log_scale.device
     free = torch.arange(len(fused.views), device=device) if kept is None else torch.tensor(kept, device=device)
+    learned = [fused.attention, fused.log_scale] if attention else [fused.log_scale]
     num_weights = fused.attention.numel() if attention else 0
     num_rows = sum(len(part.owner) for part in parts)
 
@@ -199,10 +200,9 @@ def _minimise(fused: Fused, parts: list[HeldOut], *, attention: bool, kept: Sequ
         loss, gradient = pull * flat @ flat, 2 * pull * flat
         for part in parts:
             own = part.loss(fused) / num_rows
-            of_attention, of_scale = torch.autograd.grad(own, [fused.attention, fused.log_scale])
-            own_gradient = [of_attention.flatten(), of_scale[free]] if attention else [of_scale[free]]
+            *of_attention, of_scale = torch.autograd.grad(own, learned)
             loss += own.item()
-            gradient += torch.cat(own_gradient).cpu().numpy()
+            gradient += torch.cat([*(part.flatten() for part in of_attention), of_scale[free]]).cpu().numpy()
         return loss, gradient
 
     start = np.zeros(num_weights + len(free))
@@ -237,24 +237,18 @@ def _best(scores: Tensor, users: Tensor, seen: CSR) -> Tensor:
 def _plain_mean_stays(fused: Fused, why: str) -> FusionReport:
     fused.set_weights(*_plain_mean(fused))
     fused.chosen = None
-    return _report(fused, f"the plain mean stays: {why}", fused.log_scale)
+    return _report(fused, f"the plain mean stays: {why}", fused.log_scale, enough=fused.settings.views)
 
 
 def _nothing_to_weigh(fused: Fused) -> FusionReport:
     fused.set_weights(*_plain_mean(fused))
     fused.chosen = fused.settings.views[0]
-    return _report(fused, f"{fused.chosen} is the only view, so there is nothing to weigh", fused.log_scale)
+    reason = f"{fused.chosen} is the only view, so there is nothing to weigh"
+    return _report(fused, reason, fused.log_scale, enough=fused.settings.views)
 
 
 def _plain_mean(fused: Fused) -> Weights:
     return torch.zeros_like(fused.attention), torch.zeros_like(fused.log_scale)
-
-
-def keep_rows(csr: CSR, rows: Tensor) -> CSR:
-    """The same matrix with all rows but some emptied."""
-    kept = torch.zeros(csr.num_rows, dtype=torch.bool, device=csr.device)
-    kept[rows] = True
-    return csr.without_edges(~kept[csr.row_index()])
 
 
 def _named(fused: Fused, attention: Tensor, log_scale: Tensor) -> dict[str, Any]:

@@ -190,6 +190,7 @@ def test_nothing_within_reach_keeps_the_plain_mean() -> None:
     model = fusion_of(graph, {"worst": (users, -items), "twin": (users, -items)})
     report = fit_fusion(model, blend, seed=0)
     assert report.reason == "the plain mean stays: no held-out item is among the best 50 of any view"
+    assert report.enough == report.views  # nobody has judged fewer
 
 
 def test_a_strong_l2_keeps_the_plain_mean() -> None:
