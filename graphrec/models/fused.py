@@ -29,10 +29,10 @@ from graphrec.models.calibration import (
 )
 from graphrec.models.vectors import VectorModel
 from graphrec.sparse import CSR
+from graphrec.sparse.spectrum import WIDTH
 
 WAYS = ("stacked", "joint")
-_BLOCK_SCORES = 2**22
-"""Scores of one view computed at once."""
+_BLOCK_SCORES = 2**22  # of one view, computed at once
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,8 @@ class Fused(Model):
         self.attention = nn.Parameter(torch.zeros(len(views), len(CONTEXTS)))
         self.log_scale = nn.Parameter(torch.zeros(len(views)))
         self.register_buffer("chosen_index", torch.tensor(-1))
-        user_degree, item_degree = self._degrees()
-        self.register_buffer("user_scale", degree_scale(user_degree))
-        self.register_buffer("item_scale", degree_scale(item_degree))
+        for name, degree in zip(("user_scale", "item_scale"), self._degrees(), strict=True):
+            self.register_buffer(name, degree_scale(degree))
 
     @property
     def chosen(self) -> str | None:
@@ -273,6 +272,7 @@ class Fused(Model):
         """Scores [B, I], a few rows at a time."""
         result = torch.empty(history.num_rows, history.num_cols, device=history.device)
         size = max(1, _BLOCK_SCORES // max(1, history.num_cols))
+        size -= size % WIDTH if size > WIDTH else 0  # products are made for just this width
         for rows in torch.arange(history.num_rows, device=history.device).split(size):
             block = history.take_rows(rows)
             scores = self._view_scores(block, None if users is None else users[rows])

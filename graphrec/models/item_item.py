@@ -125,7 +125,7 @@ class ItemItem(Model):
 
     def _kept(self) -> sparse.csr_array:
         """The neighbours as a scipy matrix that shares their memory on a CPU."""
-        parts = tuple(part.cpu().numpy() for part in (self.value, self.col, self.rowptr))
+        parts = (self.value.cpu().numpy(), self.col.cpu().numpy(), _offsets(self.rowptr))
         return sparse.csr_array(parts, shape=(self.graph.num_items, self.graph.num_items))
 
 
@@ -139,7 +139,13 @@ def turned(blocks: Iterator[sparse.csr_array], num_items: int) -> sparse.csr_arr
 def structure(csr: CSR) -> sparse.csr_array:
     """The structure of a CSR as a scipy matrix of ones, float32."""
     ones = np.ones(csr.num_edges, dtype=np.float32)
-    return sparse.csr_array((ones, csr.col.cpu().numpy(), csr.rowptr.cpu().numpy()), shape=(csr.num_rows, csr.num_cols))
+    return sparse.csr_array((ones, csr.col.cpu().numpy(), _offsets(csr.rowptr)), shape=(csr.num_rows, csr.num_cols))
+
+
+def _offsets(rowptr: Tensor) -> np.ndarray:
+    """Row pointers as wide as the columns where they fit: else scipy copies all columns to theirs at every product."""
+    offsets = rowptr.cpu().numpy()
+    return offsets.astype(np.int32) if offsets[-1] <= np.iinfo(np.int32).max else offsets
 
 
 def products(left: sparse.csr_array, right: sparse.csr_array) -> Iterator[tuple[np.ndarray, sparse.csr_array]]:

@@ -1,0 +1,93 @@
+"""What a fusion of five views takes to rank all items for everybody: seconds of each view and of the whole, peak memory.
+
+    python examples/benchmarks/fused_lists.py path/to/graph
+    python examples/benchmarks/fused_lists.py path/to/graph --users 2048 --json
+
+GRAPH is a folder that ``graphrec build`` wrote; the views stand on its fit rows. `spectral` has the settings of ChebyCF
+on Gowalla, `lightgcn` and `gat` 64 numbers a vector; what those are does not change how long it takes, so they stay as
+drawn. Fitting is not counted. Each view is ranked alone, then all together under drawn weights; "CPU" is the processor
+time of all threads, which says more where other programs run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from graphrec.data import Dataset, Part
+from graphrec.graph import build_graph
+from graphrec.models import EmbeddingModel, Fused, build_model, make_settings
+from graphrec.ranking import rank, rank_vectors
+
+VIEWS = ("spectral", "lightgcn", "gat", "rp3beta", "item_knn")
+SETTINGS = {
+    "spectral": {"order": 8, "flatness": 1.5, "ideal_weight": 0.2, "degree_power": 0.4, "ideal_degree_power": 0.4}
+}
+K = 20
+
+
+def fit(folder: Path) -> Fused:
+    """The fusion, under weights drawn at random."""
+    graph = build_graph(Dataset.load(folder), (Part.FIT,))
+    settings = {name: make_settings(name, SETTINGS.get(name, {})) for name in VIEWS}
+    fused = build_model("fused", graph, settings | {"fused": make_settings("fused", {"views": VIEWS})})
+    assert isinstance(fused, Fused)
+    generator = torch.Generator().manual_seed(0)
+    for view in fused.views.values():
+        if isinstance(view, EmbeddingModel):
+            view.reset(generator)
+    fused.fit()
+    fused.set_weights(0.1 * torch.randn(len(VIEWS), 5, generator=generator), torch.zeros(len(VIEWS)))
+    return fused.eval()
+
+
+def measure(work: Callable[[], object]) -> dict[str, float]:
+    """Seconds by the clock, and of all threads."""
+    clock, core = time.perf_counter(), time.process_time()
+    work()
+    return {"seconds": round(time.perf_counter() - clock, 2), "cpu_s": round(time.process_time() - core, 2)}
+
+
+def rows(fused: Fused, users: torch.Tensor) -> list[dict[str, float | str]]:
+    """What each view takes, then all together."""
+    seen, found = fused.graph.seen, []
+    for name, view in [*fused.views.items(), ("fused", fused)]:
+        vectors = view.vectors()
+
+        def work(model=view, vectors=vectors) -> object:  # type: ignore[no-untyped-def]
+            if vectors is None:
+                return rank(model.score_block, users, K, num_items=seen.num_cols, seen=seen)
+            return rank_vectors(*vectors, users, K, seen=seen)
+
+        found.append({"view": name} | measure(work))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("graph", type=Path, help="folder that graphrec build wrote")
+    parser.add_argument("--users", type=int, help="rank for that many, drawn at random (default: all)")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    fused = fit(options.graph)
+    users = torch.randperm(fused.graph.num_users, generator=torch.Generator().manual_seed(0))[: options.users]
+    rows(fused, users[:64])  # compiles
+    table = rows(fused, users)
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    if options.json:
+        print(json.dumps({"users": len(users), "threads": torch.get_num_threads(), "peak_mb": peak, "rows": table}))
+        return
+    print(f"{len(users):,} users, {torch.get_num_threads()} threads, at most {peak:,} MB, fitting included")
+    for row in table:
+        print("{view:10} {seconds:8.2f} s {cpu_s:8.2f} CPU s".format_map(row))
+
+
+if __name__ == "__main__":
+    main()
