@@ -88,10 +88,10 @@ def fit_model(
     phases = Phases(dataset, config, device, start, checkpoints, on_epoch, on_stride)
     alone = config.training_of(config.model)
     if config.refit and alone.patience == 0 and config.model != Fused.name:
-        budget = {config.model: alone.epochs}
-        return Fitted(phases.fit("refit", TRAIN_PARTS, budget), phases.frame(), {}, budget, None, known_rows)
+        model = phases.fit("refit", TRAIN_PARTS, {config.model: alone.epochs})
+        return Fitted(model, phases.frame(), {}, phases.best_epochs, None, known_rows)
     model = phases.fit("select", (Part.FIT,), {})
-    chosen = {name: progress.best_epoch for name, progress in phases.progress.items()}
+    chosen = phases.best_epochs
     fusion = None
     if isinstance(model, Fused):
         fusion = fit_fusion(model, part_csr(dataset, Part.BLEND, graph_device(config)), seed=config.seed)
@@ -179,6 +179,11 @@ class Phases:
             users = users[torch.randperm(len(users), generator=generator_for(self.config.seed))[:MAX_JUDGES]]
             rows = keep_rows(rows, users)
         return rows.to(graph_device(self.config))
+
+    @property
+    def best_epochs(self) -> dict[str, int]:
+        """The epochs of each trained view in the last phase, up to its best weights."""
+        return {name: progress.best_epoch for name, progress in self.progress.items()}
 
     def frame(self) -> pd.DataFrame:
         fields = [field.name for field in dataclasses.fields(Epoch)]

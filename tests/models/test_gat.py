@@ -236,6 +236,14 @@ def test_every_parameter_is_trained() -> None:
     assert grouped == {id(parameter) for parameter in model.parameters()}
 
 
+def test_scores_learn_faster_than_factors_of_messages() -> None:
+    model = fitted(relation_gain=True)
+    rates = {id(own): group["lr"] for group in model.parameter_groups(0.1) for own in group["params"]}
+    named = {name: rates[id(own)] for name, own in model.attention.named_parameters()}
+    assert {rate for name, rate in named.items() if name.endswith("relation_gain")} == {0.1}
+    assert {rate for name, rate in named.items() if not name.endswith("relation_gain")} == {0.4}
+
+
 def test_knowledge_loss_needs_the_whole_graph() -> None:
     with pytest.raises(UsageError, match="knowledge_weight of gat is for the whole graph"):
         make_config("gat", sampling="neighbor", knowledge_weight=0.1)

@@ -61,6 +61,12 @@ def test_test_rows_are_not_read() -> None:
         assert torch.equal(one, two)
 
 
+def test_a_view_that_trains_nothing_has_no_epochs() -> None:
+    fitted = fit_model(WORLD, make_config("popularity", refit=True, patience=0, epochs=3))
+    assert fitted.epochs == {}
+    assert fitted.history.empty
+
+
 def test_the_fusion_keeps_its_weights_when_refitted() -> None:
     plain = fit_model(WORLD, make_config("fused", heads=2, **QUICK))
     refitted = fit_model(WORLD, make_config("fused", heads=2, refit=True, **QUICK))
