@@ -19,8 +19,8 @@ from graphrec.models.lightgcn import normalized_history
 from graphrec.sampling import Batch
 from graphrec.sparse import CSR, edge_attention, segment_sum, spmm
 
-# The scores' few numbers must travel far (to about −10) while table entries move by hundredths. Factors of messages need
-# not: four times as fast, training falls back by half now and then (Book-Crossing at a learning rate of 1e-2).
+# The scores' few numbers must travel far (to about −10) while table entries move by hundredths. Factors of messages
+# need not: four times as fast, training falls back by half now and then (Book-Crossing at a learning rate of 1e-2).
 SCORE_RATE = 4.0
 ALL = slice(None)
 TO_ITEM, TO_USER = 0, 1  # types of the edges of interactions, by who receives
