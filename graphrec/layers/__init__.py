@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphrec.layers.content import ModalityAttention
 from graphrec.layers.dropout import dropped
-from graphrec.layers.fusion import CONTEXTS, combine, weigh
+from graphrec.layers.fusion import CONTEXTS, combine, nearness_loss, weigh
 from graphrec.layers.gat import SCORES, GATLayer, merge_groups
 from graphrec.layers.history import HistoryAttention
 from graphrec.layers.lightgcn import drop_pairs, layer_sum, propagate_mean, propagate_mean_to, propagate_noisy
@@ -22,6 +22,7 @@ __all__ = [
     "dropped",
     "layer_sum",
     "merge_groups",
+    "nearness_loss",
     "propagate_mean",
     "propagate_mean_to",
     "propagate_noisy",

@@ -210,7 +210,7 @@ class Fused(Model):
         """
         history = rows_of(self.graph.seen, users)
         scores, mean, scale = self._view_scores(history, users)
-        contexts = self._degree_contexts(history.degree)
+        contexts = self.degree_contexts(history.degree)
         found = dict(zip(self.settings.views, scores, strict=True))
         return found | {
             name: combine(scores, mean, scale, attention, log_scale.exp(), *contexts)
@@ -242,7 +242,13 @@ class Fused(Model):
         Returns:
             float32 [S, B, C].
         """
-        return weigh(scores, self.attention, self.log_scale.exp(), *self._degree_contexts(user_degree, items))
+        return weigh(scores, self.attention, self.log_scale.exp(), *self.degree_contexts(user_degree, items))
+
+    def degree_contexts(self, user_degree: Tensor, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """ln(1 + d), standardised, of people [B], and of some items in that one's shape or of all [I]."""
+        item_degree = self._degrees()[1]
+        of_item = scaled_log(item_degree if items is None else item_degree[items], self.item_scale)
+        return scaled_log(user_degree, self.user_scale), of_item
 
     def _view_scores(self, history: CSR, users: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Every view's own scores, float32 [S, B, I], and the m and 1 / s of z̃ for each, [S, B]."""
@@ -262,12 +268,6 @@ class Fused(Model):
         mean, scale = (torch.stack(parts) for parts in zip(*standards, strict=True))
         return result, mean, scale
 
-    def _degree_contexts(self, user_degree: Tensor, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """ln(1 + d), standardised, of people [B] and of all items [I] or some [B or 1, C]."""
-        item_degree = self._degrees()[1]
-        of_item = scaled_log(item_degree if items is None else item_degree[items], self.item_scale)
-        return scaled_log(user_degree, self.user_scale), of_item
-
     def _by_chunks(self, history: CSR, users: Tensor | None) -> Tensor:
         """Scores [B, I], a few rows at a time."""
         result = torch.empty(history.num_rows, history.num_cols, device=history.device)
@@ -276,7 +276,7 @@ class Fused(Model):
         for rows in torch.arange(history.num_rows, device=history.device).split(size):
             block = history.take_rows(rows)
             scores = self._view_scores(block, None if users is None else users[rows])
-            contexts = self._degree_contexts(block.degree)
+            contexts = self.degree_contexts(block.degree)
             result[rows[0] : rows[-1] + 1] = combine(*scores, self.attention, self.log_scale.exp(), *contexts)
         return result
 

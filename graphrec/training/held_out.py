@@ -1,6 +1,6 @@
 """Held-out rows, what each is held against, and how far weights of a fusion bring them to the top.
 
-S views, P users, R of their held-out rows, C candidates a user.
+S views, B users in a block, P users, N of their candidates and held-out items, C candidates of a user.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphrec.layers import combine, nearness_loss
 from graphrec.models import Fused
 from graphrec.models.calibration import rows_of
 from graphrec.ranking import topk_rows
@@ -17,42 +18,48 @@ from graphrec.sparse import CSR
 
 WITHIN = 50
 """A held-out item among no view's best so many is out of reach."""
-SOFTNESS = 0.3
-"""By how much a score must be above another to count as above it: the width of the sigmoid."""
 _BLOCK_SCORES = 2**22
-_PART_SCORES = 2**18  # of a part's candidates: what is computed of them stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Held-out rows of some users and what each is held against.
+    """Held-out items of some users and what they are held against, user after user.
 
     Args:
-        candidates: z̃ [S, P, C]; items int64 [P, C]; allowed bool [P, C], False for those that do not count.
-        positive: z̃ [S, R, 1]; positive_item int64 [R, 1]; owner int64 [R], the row's place among the P users.
-        user_degree: int64 [P].
+        scores: z̃ of each user's candidates, and after them of the user's held-out items, float32 [S, N].
+        items: int64 [N], which those are.
+        start: int64 [P + 1], user p's are from ``start[p]`` to ``start[p + 1]``.
+        held: int64 [P], how many of them are held out.
+        of_user, of_item: the contexts of users and items, float32 [P] and [N].
     """
 
-    candidates: Tensor
+    scores: Tensor
     items: Tensor
-    allowed: Tensor
-    positive: Tensor
-    positive_item: Tensor
-    owner: Tensor
-    user_degree: Tensor
+    start: Tensor
+    held: Tensor
+    of_user: Tensor
+    of_item: Tensor
 
-    def loss(self, fused: Fused) -> Tensor:
-        """Minus the sum over rows of 1 / log₂(1 + rank), of each held-out item among its user's candidates."""
-        against = fused.weigh(self.candidates, self.user_degree, self.items).sum(dim=0)
-        against = against.masked_fill(~self.allowed, -torch.inf)
-        own = fused.weigh(self.positive, self.user_degree[self.owner], self.positive_item).sum(dim=0)
-        rank = 1 + ((against[self.owner] - own) / SOFTNESS).sigmoid().sum(dim=1)
-        return -(1 + rank).log2().reciprocal().sum()
+    @property
+    def num_users(self) -> int:
+        return len(self.held)
+
+    @property
+    def num_rows(self) -> int:
+        return int(self.held.sum())
+
+    def loss(self, attention: Tensor, log_scale: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Minus the sum over held-out items of 1 / log₂(1 + rank), and its gradient by w [S, 5] and g [S]."""
+        gamma = log_scale.exp()
+        loss, by_attention, by_gamma = nearness_loss(
+            self.scores, self.start, self.held, attention, gamma, self.of_user, self.of_item
+        )
+        return loss, by_attention, by_gamma * gamma
 
 
 @torch.no_grad()
-def hold_out(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> list[HeldOut]:
-    """Held-out rows within reach and the candidates of their users, a few users in each part.
+def hold_out(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> HeldOut:
+    """Held-out items within reach and the candidates of their users, on the CPU.
 
     Args:
         fused: with fitted views, and the weights whose best items are candidates too.
@@ -60,52 +67,42 @@ def hold_out(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator
         users: int64 [n], whose.
         generator: of the uniform candidates.
     """
-    parts: list[HeldOut] = []
-    for block in users.split(max(1, _BLOCK_SCORES // fused.graph.num_items)):
-        history, held_out = rows_of(fused.graph.seen, block), rows_of(blend, block)
-        scores = fused.standardized(history, block)
-        items, allowed, limit = _candidates(fused, scores, history, held_out, generator)
-        row, positive = held_out.row_index(), held_out.col.long()
-        within = (scores[:, row, positive] >= limit[:, row]).any(dim=0)
-        row, positive = row[within], positive[within]
-        if not len(row):
-            continue
-        for some in row.unique().split(max(1, _PART_SCORES // (len(scores) * items.shape[1]))):
-            own = (row >= some[0]) & (row <= some[-1])
-            parts.append(
-                HeldOut(
-                    candidates=scores[:, some].gather(2, items[some].expand(len(scores), -1, -1)),
-                    items=items[some],
-                    allowed=allowed[some],
-                    positive=scores[:, row[own], positive[own], None],
-                    positive_item=positive[own, None],
-                    owner=torch.searchsorted(some, row[own]),
-                    user_degree=history.degree[some],
-                )
-            )
-    return parts
+    parts = [
+        _of_block(fused, blend, block, generator)
+        for block in users.split(max(1, _BLOCK_SCORES // fused.graph.num_items))
+    ]
+    scores, items, of_item = (torch.cat([part[place] for part in parts], dim=-1).cpu() for place in range(3))
+    size, held, of_user = (torch.cat([part[place] for part in parts]).cpu() for place in range(3, 6))
+    return HeldOut(scores, items, torch.nn.functional.pad(size.cumsum(0), (1, 0)), held, of_user, of_item)
 
 
-def _candidates(
-    fused: Fused, scores: Tensor, history: CSR, held_out: CSR, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Items to hold against the held-out ones.
-
-    Returns:
-        items int64 [B, C]; allowed bool [B, C], False in the places that a user with fewer candidates has left; and
-        the score that is within reach in each view, float32 [S, B].
-    """
-    settings = fused.settings
-    known = torch.zeros(scores.shape[1:], dtype=torch.bool, device=scores.device)
+def _of_block(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Of a few users: scores, items and their contexts side by side; and sizes, held-out items and contexts of each."""
+    history, held_out = rows_of(fused.graph.seen, users), rows_of(blend, users)
+    scores = fused.standardized(history, users)
+    own_row, own_item = held_out.row_index(), held_out.col.long()
+    own_scores = scores[:, own_row, own_item]
+    ones, contexts = torch.ones_like(scores[..., 0]), fused.degree_contexts(history.degree)
+    of_fusion = combine(scores, 0 * ones, ones, fused.attention, fused.log_scale.exp(), *contexts)
     for csr in (history, held_out):
-        known[csr.row_index(), csr.col.long()] = True
-    fusion = fused.weigh(scores, history.degree).sum(dim=0)
-    best = [topk_rows(one.masked_fill(known, -torch.inf), settings.candidates) for one in (*scores, fusion)]
+        known = (csr.row_index(), csr.col.long())
+        scores[:, *known] = of_fusion[known] = -torch.inf
+    best = [topk_rows(one, fused.settings.candidates) for one in (*scores, of_fusion)]
     limit = torch.stack([values[:, :WITHIN][:, -1] for values, _ in best[:-1]])
-    shape = (len(known), settings.negatives)
+    within = (own_scores >= limit[:, own_row]).any(dim=0)
+    own_row, own_item, own_scores = own_row[within], own_item[within], own_scores[:, within]
+
+    shape = (len(users), fused.settings.negatives)
     uniform = torch.randint(fused.graph.num_items, shape, generator=generator).to(scores.device)
     items = torch.cat([*(found for _, found in best), uniform], dim=1).sort(dim=1).values
-    allowed = ~known.gather(1, items)
-    allowed[:, 1:] &= items[:, 1:] != items[:, :-1]
-    first = allowed.byte().argsort(dim=1, descending=True, stable=True)[:, : int(allowed.sum(dim=1).max())]
-    return items.gather(1, first), allowed.gather(1, first), limit
+    held = torch.bincount(own_row, minlength=len(users))
+    counts = (of_fusion.gather(1, items) > -torch.inf) & (held > 0)[:, None]
+    counts[:, 1:] &= items[:, 1:] != items[:, :-1]
+    row, place = counts.nonzero(as_tuple=True)
+
+    row, item = torch.cat([row, own_row]), torch.cat([items[row, place], own_item])
+    found = torch.cat([scores[:, row[: len(place)], item[: len(place)]], own_scores], dim=1)
+    order = row.argsort(stable=True)
+    of_user, of_item = fused.degree_contexts(history.degree, item[order])
+    size, there = torch.bincount(row, minlength=len(users)), held > 0
+    return found[:, order], item[order], of_item, size[there], held[there], of_user[there]

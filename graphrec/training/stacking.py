@@ -20,6 +20,7 @@ from graphrec.evaluation.metrics import hit_matrix, ndcg, recall
 from graphrec.layers import CONTEXTS
 from graphrec.models import Fused
 from graphrec.models.calibration import rows_of
+from graphrec.models.fused import FusedSettings
 from graphrec.ranking import rank
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
@@ -130,12 +131,12 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     for _ in range(_ROUNDS):
         fused.set_weights(*fitted)
         rows = hold_out(fused, blend, fit_users, generator)
-        if not rows:
+        if not rows.num_rows:
             return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
-        fitted = _minimise(fused, rows, attention=True)
-    constant = _minimise(fused, rows, attention=False)
+        fitted = _minimise(rows, fused.settings, attention=True)
+    constant = _minimise(rows, fused.settings, attention=False)
     contenders = {"mean": mean, "constant": constant, "fused": fitted}
-    fewer = _take_away(fused, rows, constant)
+    fewer = _take_away(rows, constant, fused.settings)
     found = _judge(fused, blend, judges, contenders | fewer)
     judged = {name: own for name, own in found.items() if name not in fewer}
     best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
@@ -146,8 +147,8 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
         fused,
         reason,
         constant[1],
-        num_fit_users=sum(len(part.user_degree) for part in rows),
-        num_fit_rows=sum(len(part.owner) for part in rows),
+        num_fit_users=rows.num_users,
+        num_fit_rows=rows.num_rows,
         num_judges=len(judges),
         judged=judged,
         fewer={name: found[name] for name in fewer},
@@ -164,58 +165,48 @@ def _enough(sets: dict[str, dict[str, float]], used: dict[str, float], views: tu
     return min(good, key=len, default=views)
 
 
-def _take_away(fused: Fused, parts: list[HeldOut], weights: Weights) -> dict[str, Weights]:
+def _take_away(rows: HeldOut, weights: Weights, settings: FusedSettings) -> dict[str, Weights]:
     """Constant weights of ever fewer views, down to two, by their names."""
-    views, found = fused.settings.views, {}
-    kept = list(range(len(views)))
+    found = {}
+    kept = list(range(len(settings.views)))
     while len(kept) > 2:
         attention, scale = weights
-        losses = {}
-        for view in kept:
-            fused.set_weights(attention, scale.index_fill(0, torch.tensor([view], device=scale.device), -torch.inf))
-            with torch.no_grad():
-                losses[view] = sum(float(part.loss(fused)) for part in parts)
+        losses = {view: rows.loss(attention, scale.index_fill(0, torch.tensor(view), -torch.inf))[0] for view in kept}
         kept.remove(min(kept, key=losses.__getitem__))
-        weights = found[_AND.join(views[view] for view in kept)] = _minimise(fused, parts, attention=False, kept=kept)
+        weights = _minimise(rows, settings, attention=False, kept=kept)
+        found[_AND.join(settings.views[view] for view in kept)] = weights
     return found
 
 
-def _minimise(fused: Fused, parts: list[HeldOut], *, attention: bool, kept: Sequence[int] | None = None) -> Weights:
+def _minimise(rows: HeldOut, settings: FusedSettings, *, attention: bool, kept: Sequence[int] | None = None) -> Weights:
     """The weights of least loss from the plain mean on; without ``attention``, w stays 0; γ is 0 but for ``kept``."""
-    device = fused.log_scale.device
-    free = torch.arange(len(fused.views), device=device) if kept is None else torch.tensor(kept, device=device)
-    learned = [fused.attention, fused.log_scale] if attention else [fused.log_scale]
-    num_weights = fused.attention.numel() if attention else 0
-    num_rows = sum(len(part.owner) for part in parts)
+    num_views = len(settings.views)
+    free = torch.arange(num_views) if kept is None else torch.tensor(kept)
+    num_weights = num_views * len(CONTEXTS) if attention else 0
+    pull = settings.fusion_l2 / rows.num_rows
 
-    def place(flat: np.ndarray) -> None:
-        given = torch.from_numpy(flat).float().to(device)
-        scale = torch.full_like(fused.log_scale, -torch.inf).index_copy(0, free, given[num_weights:])
-        weights = given[:num_weights].view_as(fused.attention) if attention else torch.zeros_like(fused.attention)
-        fused.set_weights(weights, scale)
+    def weights_of(flat: np.ndarray) -> Weights:
+        given = torch.from_numpy(flat).float()
+        scale = torch.full([num_views], -torch.inf).index_copy(0, free, given[num_weights:])
+        weights = given[:num_weights] if attention else torch.zeros(num_views * len(CONTEXTS))
+        return weights.view(num_views, -1), scale
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        place(flat)
-        pull = fused.settings.fusion_l2 / num_rows
-        loss, gradient = pull * flat @ flat, 2 * pull * flat
-        for part in parts:
-            own = part.loss(fused) / num_rows
-            *of_attention, of_scale = torch.autograd.grad(own, learned)
-            loss += own.item()
-            gradient += torch.cat([*(part.flatten() for part in of_attention), of_scale[free]]).cpu().numpy()
-        return loss, gradient
+        loss, by_attention, by_scale = rows.loss(*weights_of(flat))
+        gradient = torch.cat([by_attention.flatten()[:num_weights], by_scale[free]]).numpy() / rows.num_rows
+        return loss / rows.num_rows + pull * flat @ flat, gradient + 2 * pull * flat
 
     start = np.zeros(num_weights + len(free))
     found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
     if not np.isfinite(found.fun):
         raise TrainingError(f"the fusion's loss is {found.fun:.4g}", "a view gives scores that are not finite")
-    place(found.x)
-    return fused.attention.detach().clone(), fused.log_scale.detach().clone()
+    return weights_of(found.x)
 
 
 def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weights]) -> dict[str, dict[str, float]]:
     """Recall@20 and NDCG@20 of every view and of the contenders' weights, ranking all items but those trained on."""
-    seen = fused.graph.seen
+    seen, device = fused.graph.seen, fused.log_scale.device
+    contenders = {name: (attention.to(device), scale.to(device)) for name, (attention, scale) in contenders.items()}
     lists: dict[str, list[Tensor]] = {name: [] for name in (*fused.settings.views, *contenders)}
     for block in judges.split(max(1, _BLOCK_SCORES // seen.num_cols)):
         for name, scores in fused.compare(block, contenders).items():

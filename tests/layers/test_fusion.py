@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphrec.layers import combine, weigh
+from graphrec.layers import combine, nearness_loss, weigh
 from graphrec.sampling import generator_for
 
 
@@ -82,3 +82,82 @@ def test_gradients_reach_the_weights() -> None:
     scores, _, _, attention, gamma, of_user, of_item = (part.double() for part in drawn(6, 3, 2, 4))
     attention.requires_grad_(), gamma.requires_grad_()
     assert torch.autograd.gradcheck(lambda a, g: weigh(scores, a, g, of_user, of_item), (attention, gamma))
+
+
+def listed(seed: int, views: int, people: int, most: int) -> tuple[Tensor, ...]:
+    """Scores, start, held, attention, gamma and contexts of people with up to ``most`` candidates each."""
+    generator = generator_for(seed)
+    held = torch.randint(1, 4, (people,), generator=generator)
+    size = held + torch.randint(most + 1, (people,), generator=generator)
+    start = torch.nn.functional.pad(size.cumsum(0), (1, 0))
+    shapes = ((views, int(start[-1])), (views, 5), (views,), (people,), (int(start[-1]),))
+    scores, attention, gamma, of_user, of_item = (torch.randn(shape, generator=generator) for shape in shapes)
+    return scores, start, held, attention, gamma.abs(), of_user, of_item
+
+
+def nearness(scores: Tensor, start: Tensor, held: Tensor, *weights: Tensor) -> Tensor:
+    """The loss as it is defined, one person after another, in double precision."""
+    attention, gamma, of_user, of_item = (weight.double() for weight in weights)
+    found = torch.zeros((), dtype=torch.float64)
+    for person, own in enumerate(held.tolist()):
+        at = slice(int(start[person]), int(start[person + 1]))
+        parts = weigh(scores[:, None, at].double(), attention, gamma, of_user[person, None], of_item[at])
+        against, held_out = parts.sum(dim=0)[0].split([at.stop - at.start - own, own])
+        rank = 1 + ((against - held_out[:, None]) / 0.3).sigmoid().sum(dim=1)
+        found = found - (1 / (1 + rank).log2()).sum()
+    return found
+
+
+def test_nearness_by_hand() -> None:
+    """Even weights of two views: candidates of 0.5 and 0.5 beside a held-out item of 3."""
+    scores = torch.tensor([[1.0, 3.0, 2.0], [0.0, -2.0, 4.0]])
+    start, held, even = torch.tensor([0, 3]), torch.tensor([1]), torch.zeros(2, 5)
+    loss, _, by_gamma = nearness_loss(scores, start, held, even, torch.ones(2), torch.zeros(1), torch.zeros(3))
+    above = 1 / (1 + math.exp((3 - 0.5) / 0.3))
+    rank = 1 + 2 * above
+    assert loss == pytest.approx(-1 / math.log2(1 + rank), abs=1e-6)
+    by_rank = 1 / (math.log2(1 + rank) ** 2 * (1 + rank) * math.log(2))
+    by_distance = by_rank * above * (1 - above) / 0.3
+    # half of each view's score counts: the first's are 1 and 3 against 2, the second's 0 and -2 against 4
+    assert by_gamma.tolist() == pytest.approx([by_distance * (-1 + 1) / 2, by_distance * (-4 - 6) / 2], abs=1e-6)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 6), st.sampled_from([0, 1, 15, 700]))
+def test_nearness_and_its_gradient_are_their_definition(seed: int, views: int, people: int, most: int) -> None:
+    scores, start, held, attention, gamma, *contexts = listed(seed, views, people, most)
+    attention.requires_grad_(), gamma.requires_grad_()
+    expected = nearness(scores, start, held, attention, gamma, *contexts)
+    loss, *gradient = nearness_loss(scores, start, held, attention, gamma, *contexts)
+    assert loss == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
+    slopes = (
+        torch.autograd.grad(expected, (attention, gamma)) if people else (torch.zeros(views, 5), torch.zeros(views))
+    )
+    for found, slope in zip(gradient, slopes, strict=True):
+        torch.testing.assert_close(found.float(), slope, rtol=1e-3, atol=2e-4)
+
+
+def test_nearness_of_nobody_is_nothing() -> None:
+    nobody = (torch.zeros(2, 0), torch.zeros(1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+    loss, *gradient = nearness_loss(*nobody, torch.ones(2, 5), torch.ones(2), torch.zeros(0), torch.zeros(0))
+    assert loss == 0 and not any(part.any() for part in gradient)
+
+
+def test_nearness_has_the_same_bytes_with_any_threads() -> None:
+    arguments = listed(7, 4, 300, 200)
+    loss, *gradient = nearness_loss(*arguments)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 3)
+        again, *slopes = nearness_loss(*arguments)
+    finally:
+        torch.set_num_threads(threads)
+    assert loss == again and all(torch.equal(one, other) for one, other in zip(gradient, slopes, strict=True))
+
+
+def test_a_view_without_scale_takes_its_share_and_says_nothing() -> None:
+    """What is left of two views is half of the other's score."""
+    scores, start, held, _, gamma, *contexts = listed(8, 2, 5, 30)
+    even, none = torch.zeros(2, 5), torch.zeros(1, 5)
+    loss, *_ = nearness_loss(scores, start, held, even, torch.tensor([gamma[0], 0.0]), *contexts)
+    alone, *_ = nearness_loss(scores[:1], start, held, none, gamma[:1] / 2, *contexts)
+    assert loss == pytest.approx(alone)

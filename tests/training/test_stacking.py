@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -15,11 +14,12 @@ from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph
 from graphrec.graph.hetero import assemble
 from graphrec.models import Fused
+from graphrec.models.calibration import rows_of
 from graphrec.models.fused import FusedSettings
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training import fit_fusion, held_out, stacking
-from graphrec.training.held_out import HeldOut, hold_out
+from graphrec.training.held_out import hold_out
 from graphrec.training.stacking import MIN_USERS
 from tests.views import FixedVectors
 from tests.worlds import pairs
@@ -127,39 +127,37 @@ def test_the_judges_are_the_other_half_and_ranked_in_full() -> None:
     assert report.judged["noise"]["recall@20"] == pytest.approx(found.metrics["recall@20"])
 
 
-def test_loss_by_hand() -> None:
-    """One user, held-out item 0 against items 1 and 2 (3 is seen): the smooth rank of the plain means."""
-    graph = assemble((1, 4, 0), ["interacts"], np.array([0]), np.array([4]), np.array([0]))
-    blank = torch.zeros(1, 1), torch.zeros(4, 1)
-    model = fusion_of(graph, {"one": blank, "two": blank})
-    rows = HeldOut(
-        candidates=torch.tensor([[[1.0, 3.0, 9.0]], [[0.0, -2.0, 9.0]]]),
-        items=torch.tensor([[1, 2, 3]]),
-        allowed=torch.tensor([[True, True, False]]),
-        positive=torch.tensor([[[2.0]], [[4.0]]]),
-        positive_item=torch.tensor([[0]]),
-        owner=torch.tensor([0]),
-        user_degree=torch.tensor([1]),
-    )
-    own, first, second = (2 + 4) / 2, (1 + 0) / 2, (3 - 2) / 2
-    rank = 1 + sum(1 / (1 + math.exp(-(other - own) / 0.3)) for other in (first, second))
-    assert rows.loss(model).item() == pytest.approx(-1 / math.log2(1 + rank), abs=1e-6)
-
-
 def test_candidates_are_unknown_and_count_once() -> None:
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)}, negatives=50)
     some = torch.arange(0, USERS, 2)
-    (rows,) = hold_out(model, blend, some, generator_for(0))
+    rows = hold_out(model, blend, some, generator_for(0))
     for place, user in enumerate(some.tolist()):
-        counted = rows.items[place][rows.allowed[place]].tolist()
+        own = slice(int(rows.start[place]), int(rows.start[place + 1]))
+        counted, held = rows.items[own].split([len(rows.items[own]) - int(rows.held[place]), int(rows.held[place])])
         known = {*graph.seen.rows(user).tolist(), *blend.rows(user).tolist()}
-        assert len(set(counted)) == len(counted)
-        assert not known & set(counted)
+        assert len(set(counted.tolist())) == len(counted)
+        assert not known & set(counted.tolist())
+        assert held.tolist() == blend.rows(user).tolist()
+        torch.testing.assert_close(
+            rows.scores[:, own], model.standardized(seen_by(graph, user), torch.tensor([user]))[:, 0, rows.items[own]]
+        )
         scores = model.views["good"].score_block(torch.tensor([user]))[0]
         scores[list(known)] = -torch.inf
-        assert set(scores.topk(20).indices.tolist()) <= set(counted)
-    assert rows.positive_item[rows.owner == 5, 0].tolist() == blend.rows(10).tolist()
+        assert set(scores.topk(20).indices.tolist()) <= set(counted.tolist())
+
+
+def seen_by(graph: HeteroGraph, user: int) -> CSR:
+    return rows_of(graph.seen, torch.tensor([user]))
+
+
+def test_the_contexts_are_those_of_the_fusion() -> None:
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
+    rows = hold_out(model, blend, torch.arange(7, 60), generator_for(0))
+    of_user, of_item = model.degree_contexts(graph.seen.degree)
+    torch.testing.assert_close(rows.of_user, of_user[7:60])
+    torch.testing.assert_close(rows.of_item, of_item[rows.items])
 
 
 def test_only_items_within_reach_of_a_view_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +166,7 @@ def test_only_items_within_reach_of_a_view_count(monkeypatch: pytest.MonkeyPatch
     model = fusion_of(graph, {"first": (users[:, :3], items[:, :3]), "second": (users[:, 3:], items[:, 3:])})
     monkeypatch.setattr(held_out, "WITHIN", 2)
     some = torch.arange(10, 40)
-    (rows,) = hold_out(model, blend, some, generator_for(0))
+    rows = hold_out(model, blend, some, generator_for(0))
     expected = []
     for user in some.tolist():
         rows_of_user = blend.rows(user).long()
@@ -178,10 +176,10 @@ def test_only_items_within_reach_of_a_view_count(monkeypatch: pytest.MonkeyPatch
             unknown = scores.clone()
             unknown[graph.seen.rows(user).long()] = unknown[rows_of_user] = -torch.inf
             reached |= scores[rows_of_user] >= unknown.topk(2).values[-1]
-        expected += rows_of_user[reached].tolist()
-    assert rows.positive_item[:, 0].tolist() == expected
-    assert 0 < len(expected) < 90
-    assert rows.owner.unique().tolist() == list(range(len(rows.user_degree)))
+        expected.append(rows_of_user[reached].tolist())
+    ends = zip(rows.start[1:].tolist(), rows.held.tolist(), strict=True)
+    assert [rows.items[end - held : end].tolist() for end, held in ends] == [held for held in expected if held]
+    assert rows.num_users < 30 and 0 < rows.num_rows < 90
 
 
 def test_nothing_within_reach_keeps_the_plain_mean() -> None:
