@@ -5,11 +5,13 @@ S views, B people in a block, I items, C items scored of each person.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.layers.fusion_kernels import LIMIT, TILE, combine_rows, loss_rows, scratch
+from graphrec.layers.fusion_kernels import LIMIT, TILE, combine_rows, loss_rows, mean_rows, scratch
 from graphrec.sparse.cpu.threads import for_each_block
 
 CONTEXTS = ("bias", "user_degree", "item_degree", "spread", "score")
@@ -69,10 +71,13 @@ def combine(
             standard = (scores[:, part] - mean[:, part, None]) * scale[:, part, None]
             torch.sum(weigh(standard, attention, gamma, of_user[part], of_item), dim=0, out=result[part])
         return result
-    arrays = [tensor.detach().contiguous().numpy() for tensor in (mean, scale, attention, gamma, of_user, of_item)]
-    num_rows, num_items = result.shape
-    rowptr = np.arange(num_rows + 1, dtype=np.int64) * num_items
-    for_each_block(combine_rows, rowptr, lambda: _space(len(scores)), scores.numpy(), *arrays, result.numpy())
+    rowptr = np.arange(len(result) + 1, dtype=np.int64) * result.shape[1]
+    out = result.numpy()
+    if attention.any():
+        arrays = _arrays(scores, mean, scale, attention, gamma, of_user, of_item)
+        for_each_block(combine_rows, rowptr, partial(_space, len(scores)), *arrays, out)
+    else:
+        for_each_block(mean_rows, rowptr, tuple, *_arrays(scores, mean, scale * gamma[:, None] / len(scores)), out)
     return result
 
 
@@ -115,11 +120,14 @@ def nearness_loss(
     def space() -> tuple[object, ...]:
         return scratch(num_views, most), np.empty(most, np.float32), np.empty(most, np.float32)
 
-    tensors = (start, held, scores, attention.float(), gamma.float(), of_user, of_item)
-    arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
+    arrays = _arrays(start, held, scores, attention.float(), gamma.float(), of_user, of_item)
     for_each_block(loss_rows, arrays[0], space, *arrays, rows)
     loss, by_gamma, by_attention = np.split(rows.sum(axis=0), [1, 1 + num_views])
     return float(loss[0]), torch.from_numpy(by_attention.reshape(num_views, -1)), torch.from_numpy(by_gamma)
+
+
+def _arrays(*tensors: Tensor) -> list[np.ndarray]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 def _space(num_views: int) -> tuple[object, ...]:

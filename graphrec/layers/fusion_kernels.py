@@ -51,6 +51,15 @@ def combine_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
+def mean_rows(block, first_row, last_row, space, scores, mean, weight, result):  # type: ignore[no-untyped-def]
+    """Σ_s (z_s − mean_s) · weight_s of rows first_row..last_row: what even attention comes to."""
+    for row in range(np.intp(first_row), np.intp(last_row)):
+        result[row] = _ZERO
+        for s in range(len(scores)):
+            _add_standardized(scores[s, row], mean[s, row], weight[s, row], result[row])
+
+
+@kernel
 def loss_rows(  # type: ignore[no-untyped-def]
     block, first_person, last_person, space, start, held, scores, attention, gamma, of_user, of_item, result
 ):
@@ -114,6 +123,12 @@ def _standardize(score, mean, scale, standard, total, square):  # type: ignore[n
         standard[t] = z
         total[t] += z
         square[t] += z * z
+
+
+@kernel
+def _add_standardized(score, mean, weight, total):  # type: ignore[no-untyped-def]
+    for t in range(len(score)):
+        total[t] += (score[t] - mean) * weight
 
 
 @kernel

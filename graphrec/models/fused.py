@@ -5,9 +5,7 @@ S views, B users in a block, I items, n items of a user, C candidates.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -17,7 +15,7 @@ from torch import Tensor, nn
 from graphrec.errors import TrainingError, UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.layers import CONTEXTS, combine, weigh
-from graphrec.models.base import Model, check_setting, searched
+from graphrec.models.base import Model
 from graphrec.models.calibration import (
     degree_scale,
     product_moments,
@@ -27,46 +25,18 @@ from graphrec.models.calibration import (
     standard_scale,
     vector_moments,
 )
+from graphrec.models.fused_settings import FusedSettings
 from graphrec.models.vectors import VectorModel
 from graphrec.sparse import CSR
 from graphrec.sparse.spectrum import WIDTH
 
-WAYS = ("stacked", "joint")
 _BLOCK_SCORES = 2**22  # of one view, computed at once
 
 
-@dataclass(frozen=True)
-class FusedSettings:
-    """Settings of the fusion.
-
-    Args:
-        views: what to fuse, distinct, at least one; each is a model's name, or that and a label of one's own where a
-            model is to be there several times with other settings: ``lightgcn-bpr``.
-        fuse: ``stacked``, each view trained alone; or ``joint``, all together, by the loss of the fused score beside
-            their own, for which all must be embedding models (lightgcn, gat). The weights are fitted afterwards.
-        fusion_l2: weight ≥ 0 of the squared distance of the fusion weights from the plain mean, beside the sum over the
-            held-out rows.
-        candidates: best items of each view that a held-out item is held against, ≥ 1.
-        negatives: uniform items that it is held against besides, ≥ 1.
-    """
-
-    views: tuple[str, ...] = ("lightgcn", "gat", "item_knn")
-    fuse: str = "stacked"
-    fusion_l2: float = searched(0.5, 0.01, 50.0, log=True)
-    candidates: int = 100
-    negatives: int = 100
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "views", tuple(self.views))  # a TOML array comes as a list
-        distinct = len(self.views) >= 1 and len(set(self.views)) == len(self.views)
-        simple = all(view.partition("-")[0] != "fused" for view in self.views)
-        check_setting("views", self.views, distinct and simple, "distinct models other than fused")
-        plain = all(re.fullmatch(r"\w+(-\w+)*", view, re.ASCII) for view in self.views)
-        check_setting("views", self.views, plain, "names of letters, digits, _ and -")
-        check_setting("fuse", self.fuse, self.fuse in WAYS, " or ".join(WAYS))
-        check_setting("fusion_l2", self.fusion_l2, self.fusion_l2 >= 0, ">= 0")
-        check_setting("candidates", self.candidates, self.candidates >= 1, ">= 1")
-        check_setting("negatives", self.negatives, self.negatives >= 1, ">= 1")
+def people_at_once(num_items: int) -> int:
+    """How many people's scores a fusion's views give at once: whole multiples of what graph filters take, or a few."""
+    size = max(1, _BLOCK_SCORES // max(1, num_items))
+    return max(size - size % WIDTH, min(size, WIDTH))
 
 
 class Fused(Model):
@@ -271,9 +241,7 @@ class Fused(Model):
     def _by_chunks(self, history: CSR, users: Tensor | None) -> Tensor:
         """Scores [B, I], a few rows at a time."""
         result = torch.empty(history.num_rows, history.num_cols, device=history.device)
-        size = max(1, _BLOCK_SCORES // max(1, history.num_cols))
-        size -= size % WIDTH if size > WIDTH else 0  # products are made for just this width
-        for rows in torch.arange(history.num_rows, device=history.device).split(size):
+        for rows in torch.arange(history.num_rows, device=history.device).split(people_at_once(history.num_cols)):
             block = history.take_rows(rows)
             scores = self._view_scores(block, None if users is None else users[rows])
             contexts = self.degree_contexts(block.degree)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from graphrec.models.embedding import EmbeddingModel
-from graphrec.models.fused import Fused, FusedSettings
+from graphrec.models.fused import Fused
+from graphrec.models.fused_settings import FusedSettings
 from graphrec.models.scored import scored_softmax_loss
 from graphrec.models.trained import TrainedModel
 from graphrec.sampling import Batch, used_in_batch

@@ -13,12 +13,12 @@ from torch import Tensor
 from graphrec.layers import combine, nearness_loss
 from graphrec.models import Fused
 from graphrec.models.calibration import rows_of
+from graphrec.models.fused import people_at_once
 from graphrec.ranking import topk_rows
 from graphrec.sparse import CSR
 
 WITHIN = 50
 """A held-out item among no view's best so many is out of reach."""
-_BLOCK_SCORES = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +67,8 @@ def hold_out(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator
         users: int64 [n], whose.
         generator: of the uniform candidates.
     """
-    parts = [
-        _of_block(fused, blend, block, generator)
-        for block in users.split(max(1, _BLOCK_SCORES // fused.graph.num_items))
-    ]
+    blocks = users.split(people_at_once(fused.graph.num_items))
+    parts = [_of_block(fused, blend, block, generator) for block in blocks]
     scores, items, of_item = (torch.cat([part[place] for part in parts], dim=-1).cpu() for place in range(3))
     size, held, of_user = (torch.cat([part[place] for part in parts]).cpu() for place in range(3, 6))
     return HeldOut(scores, items, torch.nn.functional.pad(size.cumsum(0), (1, 0)), held, of_user, of_item)

@@ -20,7 +20,8 @@ from graphrec.evaluation.metrics import hit_matrix, ndcg, recall
 from graphrec.layers import CONTEXTS
 from graphrec.models import Fused
 from graphrec.models.calibration import rows_of
-from graphrec.models.fused import FusedSettings
+from graphrec.models.fused import people_at_once
+from graphrec.models.fused_settings import FusedSettings
 from graphrec.ranking import rank
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
@@ -31,8 +32,7 @@ MIN_USERS = 20
 MAX_FIT_USERS = 3000
 MAX_FIT_ROWS = 10_000
 MAX_JUDGES = 5000
-_BLOCK_SCORES = 2**22
-_ROUNDS = 2
+_FIRST_USERS = 3  # one in so many of those who fit
 _STEPS = 40
 JUDGED_BY = "ndcg@20"
 ENOUGH = 0.995
@@ -98,9 +98,9 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     held-out item.
 
     Candidates are the best ``candidates`` items of every view and of the fusion as it stands, and ``negatives`` uniform
-    ones; what u has trained on and u's other held-out items are left out. A second round matters: attention may lift
-    items that no view holds dear, and then the items it has lifted are candidates. Held-out items that are among no
-    view's best 50 do not count: no weights can bring them into a short list.
+    ones; what u has trained on and u's other held-out items are left out. Attention may lift items that no view holds
+    dear; so a third of the users fit first, and what those weights lift is among the candidates of all. Held-out items
+    that are among no view's best 50 do not count: no weights can bring them into a short list.
 
     Whatever has the best NDCG@20 over the judges is used: the fusion by attention, with constant weights, the plain
     mean, or one view alone. With too few users the plain mean stays; a single view is used as it is. So that people
@@ -128,12 +128,12 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     rows_before = blend.degree[fit_users].cumsum(dim=0) - blend.degree[fit_users]
     fit_users = fit_users[rows_before < MAX_FIT_ROWS].sort().values
     mean = fitted = _plain_mean(fused)
-    for _ in range(_ROUNDS):
+    for some in (fit_users[::_FIRST_USERS], fit_users):
         fused.set_weights(*fitted)
-        rows = hold_out(fused, blend, fit_users, generator)
-        if not rows.num_rows:
-            return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
-        fitted = _minimise(rows, fused.settings, attention=True)
+        rows = hold_out(fused, blend, some, generator)
+        fitted = _minimise(rows, fused.settings, attention=True) if rows.num_rows else mean
+    if not rows.num_rows:
+        return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
     constant = _minimise(rows, fused.settings, attention=False)
     contenders = {"mean": mean, "constant": constant, "fused": fitted}
     fewer = _take_away(rows, constant, fused.settings)
@@ -208,7 +208,7 @@ def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weigh
     seen, device = fused.graph.seen, fused.log_scale.device
     contenders = {name: (attention.to(device), scale.to(device)) for name, (attention, scale) in contenders.items()}
     lists: dict[str, list[Tensor]] = {name: [] for name in (*fused.settings.views, *contenders)}
-    for block in judges.split(max(1, _BLOCK_SCORES // seen.num_cols)):
+    for block in judges.split(people_at_once(seen.num_cols)):
         for name, scores in fused.compare(block, contenders).items():
             lists[name].append(_best(scores, block, seen))
     relevant = rows_of(blend, judges)

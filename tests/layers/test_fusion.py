@@ -49,6 +49,14 @@ def test_the_compiled_sum_is_its_definition(seed: int, views: int, people: int, 
     torch.testing.assert_close(found, defined(*arguments).float(), rtol=1e-4, atol=1e-5)
 
 
+def test_even_attention_is_a_mean_by_scale() -> None:
+    scores, mean, scale, _, gamma, *contexts = drawn(2, 3, 4, 700)
+    expected = torch.einsum("sbi,s->bi", (scores - mean[..., None]) * scale[..., None], gamma) / 3
+    torch.testing.assert_close(combine(scores, mean, scale, torch.zeros(3, 5), gamma, *contexts), expected)
+    nearly = combine(scores, mean, scale, torch.full((3, 5), 1e-7), gamma, *contexts)
+    torch.testing.assert_close(nearly, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_contexts_far_out_are_cut_off_and_weights_far_apart_leave_one_view() -> None:
     arguments = drawn(3, 3, 4, 600, size=100.0)
     scores = arguments[0] * 50

@@ -16,7 +16,7 @@ from graphrec.graph import HeteroGraph, build_graph
 from graphrec.models import Fused, ItemKNN, Model, Popularity, fused
 from graphrec.models.base import NoSettings
 from graphrec.models.calibration import product_moments, rows_of, score_moments, standard_scale, vector_moments
-from graphrec.models.fused import FusedSettings
+from graphrec.models.fused_settings import FusedSettings
 from graphrec.models.item_knn import ItemKNNSettings
 from graphrec.ranking import rank
 from graphrec.sampling import generator_for

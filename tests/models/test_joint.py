@@ -9,7 +9,7 @@ import torch
 from graphrec.config import make_config, parse_config
 from graphrec.errors import UsageError
 from graphrec.models import Fused, Joint, LightGCN, LightGCNSettings
-from graphrec.models.fused import FusedSettings
+from graphrec.models.fused_settings import FusedSettings
 from graphrec.sampling import Batch, generator_for
 from graphrec.training import fit_model
 from graphrec.training.warm import Start

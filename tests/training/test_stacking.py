@@ -15,7 +15,7 @@ from graphrec.graph import HeteroGraph
 from graphrec.graph.hetero import assemble
 from graphrec.models import Fused
 from graphrec.models.calibration import rows_of
-from graphrec.models.fused import FusedSettings
+from graphrec.models.fused_settings import FusedSettings
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training import fit_fusion, held_out, stacking

@@ -12,7 +12,7 @@ from graphrec.errors import TrainingError
 from graphrec.graph import HeteroGraph
 from graphrec.graph.hetero import assemble
 from graphrec.models import Fused, Model
-from graphrec.models.fused import FusedSettings
+from graphrec.models.fused_settings import FusedSettings
 from graphrec.ranking import rank
 from graphrec.sparse import CSR
 from graphrec.training import fit_fusion
