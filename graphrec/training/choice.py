@@ -33,7 +33,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "knowledge_knn": {},
     "slim": {},
     "lightgcn": {"layers": 2},
-    "gat": {"layers": 2},
+    "gat": {"layers": 2, "relation_gain": True},
     "history": {"pooling": "mean", "temperature": 0.7, "dropout": 0.3},
     "history-sequence": {"pooling": "sequence"},
     "content": {},
@@ -80,10 +80,10 @@ def choose(
     Where neither a model nor views are named, views are proposed (``VIEWS``): ``ease`` up to 5,000 items and
     ``rp3beta`` beyond, ``gat`` where there is knowledge, the others where the data can carry them; ``lightgcn`` and
     ``gat`` learn by softmax where fewer than 1 in 200 of all pairs are used, else by pairs. Of the time, a fifth is
-    kept in hand. Views without gradients are taken in their order while all together need no more than a third.
-    Trained views share what is left evenly, less what one cannot use; while one of them would get fewer than ten
-    epochs, the one that would get fewest is left out. Where models are named, they stay, and the epochs alone are
-    chosen.
+    kept in hand. Views without gradients are taken in their order while all together, and weighing them, need no more
+    than a third. Trained views share what is left evenly, less what one cannot use; while one of them would get fewer
+    than ten epochs, the one that would get fewest is left out. Where models are named, they stay, and the epochs alone
+    are chosen.
 
     How long things take is measured: a sparse product, and a few steps and lists of each trained view.
 
@@ -121,9 +121,8 @@ class _Plan:
         self.graph: HeteroGraph = build_graph(dataset, (Part.FIT,)).to(graph_device(config))
         self.select: CSR = Phases(dataset, config, device).select
         self.speed = pairs_per_second(self.graph.seen, clock)
-        fused = config.model == Fused.name
-        self.views: list[str] = list(config.models[config.model].views) if fused else [config.model]
-        self.fusing = seconds_to_fuse(len(self.views), self.graph, self.select, self.speed)
+        self.is_fused = config.model == Fused.name
+        self.views: list[str] = list(config.models[config.model].views) if self.is_fused else [config.model]
         self.phases = 2 if config.refit else 1
         self.fitting = 0.0
         self.training = 0.0
@@ -135,10 +134,12 @@ class _Plan:
         """Views without gradients while they need no more than a share of the time; the first one stays."""
         for view in [view for view in self.views if not _is_trained(view)]:
             needed = self.phases * seconds_to_fit(view, self.graph, self.config, self.speed)
-            if share < 1 and self.why and self.fitting + needed > share * self.seconds:
-                left = max(share * self.seconds - self.fitting, 0)
+            taken, there = self.fitting + self._fusing(len(self.why)), share * self.seconds
+            added = needed + self._fusing(len(self.why) + 1) - self._fusing(len(self.why))
+            if share < 1 and self.why and taken + added > there:
                 self.left_out[view] = (
-                    f"computing it would take about {duration(needed)}, and {duration(left)} are left for such views"
+                    f"computing and weighing it would take about {duration(added)}, "
+                    f"and {duration(max(there - taken, 0))} are left for such views"
                 )
             else:
                 self.fitting += needed
@@ -148,9 +149,9 @@ class _Plan:
         """Trained views, each with an equal share of the time that is left."""
         views = [view for view in self.views if _is_trained(view)]
         paces = {view: measure(view, self.graph, self.config, self.select, self.clock) for view in views}
-        left = max(self.seconds - (self.clock() - self.begun) - self.fitting - self.fusing, 0.0)
+        left = self.seconds - (self.clock() - self.begun) - self.fitting
         while views:
-            found = self._shared(views, paces, left)
+            found = self._shared(views, paces, max(left - self._fusing(len(self.why) + len(views)), 0.0))
             fewest = min(views, key=lambda view: found[view]["epochs"])
             if found[fewest]["epochs"] >= least or (len(views) == 1 and not self.why):
                 break
@@ -164,6 +165,12 @@ class _Plan:
             self.training += own["epochs"] * self._cost(paces[view], own["eval_every"])
             each = duration(paces[view].epoch)
             self.why[view] = f"at most {own['epochs']} epochs of about {each}, judged every {own['eval_every']}"
+
+    def _fusing(self, views: int) -> float:
+        """Seconds that weighing so many views takes."""
+        if not self.is_fused:
+            return 0.0
+        return seconds_to_fuse(views, self.graph, self.select, self.config.models[Fused.name], self.speed)
 
     def _shared(self, views: list[str], paces: Mapping[str, Pace], left: float) -> dict[str, dict[str, int]]:
         """Epochs by view: equal shares of the time, the quickest first, which leave what they cannot use."""
@@ -190,7 +197,7 @@ class _Plan:
         """The configuration of what was taken."""
         nested, model = self.config.model_dump(mode="json"), self.config.model
         nested["left_out"] = {**why_not, **nested["left_out"], **self.left_out}
-        if model == Fused.name:
+        if self.is_fused:
             kept = [view for view in self.views if view in self.why]
             nested["models"] = {name: nested["models"][name] for name in (model, *kept)}
             nested["models"][model]["views"] = kept
@@ -206,7 +213,7 @@ class _Plan:
 
     def expected(self) -> float:
         """Seconds from the beginning of the choosing to the end of the run."""
-        return self.clock() - self.begun + self.fitting + self.training + self.fusing
+        return self.clock() - self.begun + self.fitting + self.training + self._fusing(len(self.why))
 
 
 def _names_no_views(values: Mapping[str, Any], options: Mapping[str, Any]) -> bool:

@@ -10,18 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from graphrec.config import RunConfig
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph
 from graphrec.models import EmbeddingModel, TrainedModel, build_model
+from graphrec.models.fused_settings import FusedSettings
 from graphrec.models.item_item import structure
 from graphrec.models.spectral import rank_on
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.fitting import checked_device, keep_rows
 from graphrec.training.inference import settle_vectors
-from graphrec.training.stacking import MAX_FIT_USERS, MAX_JUDGES
+from graphrec.training.stacking import FIRST_USERS, MAX_FIT_USERS, MAX_JUDGES
 from graphrec.training.steps import make_batches, make_step
 
 Clock = Callable[[], float]
@@ -35,7 +37,9 @@ SAMPLE_PAIRS = 10_000_000
 PAIRS_OF = {"popularity": 0.0, "item_knn": 1.5, "rp3beta": 1.0, "knowledge_knn": 1.5, "slim": 12.0, "ease": 1.0}
 EASE = 1 / 2600  # and for each of I³
 SPECTRAL = 4.0  # for each of R·n
-SCORES = 1 / 5  # for each score of a view in a fusion
+# and for each score of a view in a fusion, from weighing five views there, spectral one of them: of people who fit or
+# judge, of people whose lists are made, and of a candidate in each of so many evaluations of the loss
+WEIGHED, LISTED, COMPARED, EVALUATIONS = 1.5, 0.5, 1 / 12, 30
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,23 @@ def seconds_to_fit(view: str, graph: HeteroGraph, config: RunConfig, speed: floa
     return (work + (EASE * graph.num_items**3 if model == "ease" else 0.0)) / speed
 
 
-def seconds_to_fuse(views: int, graph: HeteroGraph, select: CSR, speed: float) -> float:
-    """About how long fitting a fusion's weights and judging it take: scores of all views for some of the users."""
-    fitted, judges = (min(graph.num_users, most) for most in (2 * MAX_FIT_USERS, MAX_JUDGES))
-    users = fitted + judges + int((select.degree > 0).sum())
-    return SCORES * views * users * graph.num_items / speed
+def seconds_to_fuse(views: int, graph: HeteroGraph, select: CSR, settings: FusedSettings, speed: float) -> float:
+    """About how long it takes to fit the weights of so many views, to judge them, and to list items by them.
+
+    Args:
+        views: how many.
+        graph: the views are fitted on.
+        select: CSR [U, I], the rows that judge the fusion.
+        settings: of the fusion.
+        speed: of ``pairs_per_second``, on one of the threads that there are.
+    """
+    work = LISTED * views * graph.num_items * int((select.degree > 0).sum())
+    if views > 1:
+        fitted, judges = (min(graph.num_users // 2, most) for most in (MAX_FIT_USERS, MAX_JUDGES))
+        work += WEIGHED * views * graph.num_items * (fitted * (1 + 1 / FIRST_USERS) + judges)
+        candidates = min(graph.num_items, (views + 1) * settings.candidates + settings.negatives)
+        work += COMPARED * views * candidates * fitted * EVALUATIONS * (views + 1)
+    return work / speed / torch.get_num_threads()
 
 
 def measure(view: str, graph: HeteroGraph, config: RunConfig, select: CSR, clock: Clock) -> Pace:

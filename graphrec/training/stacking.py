@@ -30,9 +30,10 @@ from graphrec.training.held_out import WITHIN, HeldOut, hold_out
 MIN_USERS = 20
 """Fewer users with a blend row can neither fit nor judge anything."""
 MAX_FIT_USERS = 3000
+FIRST_USERS = 3
+"""One in so many of those who fit does so first."""
 MAX_FIT_ROWS = 10_000
 MAX_JUDGES = 5000
-_FIRST_USERS = 3  # one in so many of those who fit
 _STEPS = 40
 JUDGED_BY = "ndcg@20"
 ENOUGH = 0.995
@@ -128,7 +129,7 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     rows_before = blend.degree[fit_users].cumsum(dim=0) - blend.degree[fit_users]
     fit_users = fit_users[rows_before < MAX_FIT_ROWS].sort().values
     mean = fitted = _plain_mean(fused)
-    for some in (fit_users[::_FIRST_USERS], fit_users):
+    for some in (fit_users[::FIRST_USERS], fit_users):
         fused.set_weights(*fitted)
         rows = hold_out(fused, blend, some, generator)
         fitted = _minimise(rows, fused.settings, attention=True) if rows.num_rows else mean
