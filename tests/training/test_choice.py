@@ -81,7 +81,7 @@ def test_views_cost_what_weighing_them_takes(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(choice, "seconds_to_fuse", lambda count, *_: 10.0 * count)
     chosen = choose(bare_world(), minutes=2, clock=lambda: 0.0)  # 96 s to spend, of which 32 for closed views
     assert views(chosen) == ("item_knn", "spectral", "ease", "lightgcn", "history")
-    assert "would take about 10 s, and 2 s are left" in chosen.config.left_out["slim"]
+    assert "would take about 10 s, and 2.0 s are left" in chosen.config.left_out["slim"]
     # each trained view has half of what five leave, for epochs that are refitted
     assert chosen.config.training_of("history").epochs == (96 - 50) // 2 // 2
 
