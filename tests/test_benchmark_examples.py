@@ -192,8 +192,10 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_fusing(capsys: pytest.CaptureFixture[str]) -> None:
-    load("fusing").main(["--views=3", "--people=30", "--items=200"])
-    assert float(capsys.readouterr().out.split()[-1]) < 1e-4
+    load("fusing").main(["--views=3", "--people=30", "--items=200", "--candidates=40"])
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["sum", "loss"]
+    assert all(float(line.split()[-1]) < 1e-4 for line in lines)
 
 
 def test_the_plain_form_of_spectral_is_the_model() -> None:
