@@ -20,7 +20,7 @@ from graphrec.layers import combine, nearness_loss, weigh
 
 AT_ONCE = 24
 """People at once in plain torch: 2²⁰ scores of a view; more is slower."""
-HELD, SOFTNESS = 3, 0.3
+HELD, SOFTNESS = 3, 0.3  # held-out items of each person; the width of the loss's sigmoid
 
 
 def seconds(work: Callable[[], object], repeats: int = 5) -> float:
