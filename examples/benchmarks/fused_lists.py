@@ -5,9 +5,11 @@
 
 GRAPH is a folder that ``graphrec build`` wrote; the views stand on its fit rows. `spectral` has the settings of ChebyCF
 on Gowalla, `lightgcn` and `gat` 64 numbers a vector; what those are does not change how long it takes, so they stay as
-drawn. Fitting the views is not counted. Each view is ranked alone, then all together under drawn weights; "weights" is
-fitting and judging them on the blend rows. "CPU" is the processor time of all threads, which says more where other
-programs run.
+drawn. Fitting the views is not counted. Each view is ranked alone, then five together under drawn weights: "fused" with
+`spectral`, "by tables" with `spectral_knn` in its place. "weights" is fitting and judging those of "fused" on the blend
+rows. "top" is the best 100 of one view, given its scores: what a fusion of each view's best items would need of every
+view, where "weighing" is what the fusion of five does with all scores. "CPU" is the processor time of all threads,
+which says more where other programs run.
 """
 
 from __future__ import annotations
@@ -23,31 +25,36 @@ from pathlib import Path
 import torch
 
 from graphrec.data import Dataset, Part
-from graphrec.graph import build_graph
-from graphrec.models import EmbeddingModel, Fused, Model, build_model, make_settings, views_of
-from graphrec.ranking import Ranking, rank, rank_vectors
+from graphrec.graph import HeteroGraph, build_graph
+from graphrec.layers import CONTEXTS, combine
+from graphrec.models import EmbeddingModel, Fused, Model, build_model, make_settings
+from graphrec.models.calibration import rows_of
+from graphrec.models.fused import people_at_once
+from graphrec.ranking import Ranking, rank, rank_vectors, topk_rows
 from graphrec.training import fit_fusion, part_csr
 
-VIEWS = ("spectral", "lightgcn", "gat", "rp3beta", "item_knn")
-SETTINGS = {
-    "spectral": {"order": 8, "flatness": 1.5, "ideal_weight": 0.2, "degree_power": 0.4, "ideal_degree_power": 0.4}
-}
-K = 20
+OTHERS = ("lightgcn", "gat", "rp3beta", "item_knn")
+FUSIONS = {"fused": ("spectral", *OTHERS), "by tables": ("spectral_knn", *OTHERS)}
+CHEBY_CF = {"order": 8, "flatness": 1.5, "ideal_weight": 0.2, "degree_power": 0.4, "ideal_degree_power": 0.4}
+SETTINGS = {"spectral": CHEBY_CF, "spectral_knn": CHEBY_CF | {"neighbours": 400}}
+K, CANDIDATES = 20, 100
 
 
-def fit(folder: Path) -> Fused:
-    """The fusion, under weights drawn at random."""
-    graph = build_graph(Dataset.load(folder), (Part.FIT,))
-    settings = {name: make_settings(name, SETTINGS.get(name, {})) for name in VIEWS}
-    fused = build_model("fused", graph, settings | {"fused": make_settings("fused", {"views": VIEWS})})
-    assert isinstance(fused, Fused)
+def fit(graph: HeteroGraph) -> dict[str, Model]:
+    """The views, then the fusions of them, under weights drawn at random."""
     generator = torch.Generator().manual_seed(0)
-    for view in fused.views.values():
+    models: dict[str, Model] = {}
+    for name in ("spectral", "spectral_knn", *OTHERS):
+        models[name] = view = build_model(name, graph, {name: make_settings(name, SETTINGS.get(name, {}))})
         if isinstance(view, EmbeddingModel):
             view.reset(generator)
-    fused.fit()
-    fused.set_weights(0.1 * torch.randn(len(VIEWS), 5, generator=generator), torch.zeros(len(VIEWS)))
-    return fused.eval()
+        view.fit()
+        view.eval()
+    for name, views in FUSIONS.items():
+        fused = Fused(graph, make_settings("fused", {"views": views}), {view: models[view] for view in views})
+        fused.set_weights(0.1 * torch.randn(len(views), len(CONTEXTS), generator=generator), torch.zeros(len(views)))
+        models[name] = fused.eval()
+    return models
 
 
 def measure(work: Callable[[], object]) -> dict[str, float]:
@@ -65,10 +72,30 @@ def lists(model: Model, users: torch.Tensor) -> Ranking:
     return rank_vectors(vectors[0], vectors[1], users, K, seen=seen)
 
 
-def rows(fused: Fused, users: torch.Tensor) -> list[dict[str, float | str]]:
-    """What each view takes, then all together."""
-    models = views_of(fused) | {"fused": fused}
-    return [{"view": name} | measure(partial(lists, model, users)) for name, model in models.items()]
+def weighing(fused: Fused, users: torch.Tensor) -> list[dict[str, float | str]]:
+    """All scores of the views under the weights, beside the best of one view; scores are those of a few people."""
+    few = users[: people_at_once(fused.graph.num_items)]
+    history = rows_of(fused.graph.seen, few)
+    scores = fused.standardized(history, few)
+    unit = torch.ones(scores.shape[:2])
+    inputs = (scores, 0 * unit, unit, fused.attention, fused.log_scale.exp(), *fused.degree_contexts(history.degree))
+    count = max(1, len(users) // len(few))
+
+    def repeated(work: Callable[[], object]) -> Callable[[], object]:
+        return lambda: [work() for _ in range(count)]
+
+    works = {"weighing": partial(combine, *inputs), "top": partial(topk_rows, scores[0], CANDIDATES)}
+    with torch.no_grad():
+        return [{"view": name} | measure(repeated(work)) for name, work in works.items()]
+
+
+def rows(models: dict[str, Model], users: torch.Tensor) -> list[dict[str, float | str]]:
+    """What each model takes for its lists, and what a fusion does with the scores."""
+    fused = models["fused"]
+    assert isinstance(fused, Fused)
+    return [{"view": name} | measure(partial(lists, model, users)) for name, model in models.items()] + weighing(
+        fused, users
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -78,18 +105,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--users", type=int, help="rank for that many, drawn at random (default: all)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    fused, data = fit(options.graph), Dataset.load(options.graph)
-    users = torch.randperm(fused.graph.num_users, generator=torch.Generator().manual_seed(0))[: options.users]
-    rows(fused, users[:64])  # compiles
-    table = rows(fused, users)
-    table.append({"view": "weights"} | measure(partial(fit_fusion, fused, part_csr(data, (Part.BLEND,)), seed=0)))
+    data = Dataset.load(options.graph)
+    graph = build_graph(data, (Part.FIT,))
+    models = fit(graph)
+    users = torch.randperm(graph.num_users, generator=torch.Generator().manual_seed(0))[: options.users]
+    rows(models, users[:64])  # compiles
+    table = rows(models, users)
+    blend = part_csr(data, (Part.BLEND,))
+    table.append({"view": "weights"} | measure(partial(fit_fusion, models["fused"], blend, seed=0)))
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     if options.json:
         print(json.dumps({"users": len(users), "threads": torch.get_num_threads(), "peak_mb": peak, "rows": table}))
         return
     print(f"{len(users):,} users, {torch.get_num_threads()} threads, at most {peak:,} MB, fitting included")
     for row in table:
-        print("{view:10} {seconds:8.2f} s {cpu_s:8.2f} CPU s".format_map(row))
+        print("{view:12} {seconds:8.2f} s {cpu_s:8.2f} CPU s".format_map(row))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from graphrec.models.popularity import Popularity
 from graphrec.models.rp3beta import RP3Beta
 from graphrec.models.slim import SLIM
 from graphrec.models.spectral import Spectral, SpectralSettings
+from graphrec.models.spectral_knn import SpectralKNN, SpectralKNNSettings
 from graphrec.models.trained import TrainedModel
 from graphrec.models.vectors import VectorModel
 
@@ -38,6 +39,7 @@ MODELS: dict[str, type[Model]] = {
         SLIM,
         KnowledgeKNN,
         Spectral,
+        SpectralKNN,
         LightGCN,
         GAT,
         Content,
@@ -123,6 +125,8 @@ __all__ = [
     "Model",
     "Popularity",
     "Spectral",
+    "SpectralKNN",
+    "SpectralKNNSettings",
     "SpectralSettings",
     "RP3Beta",
     "TrainedModel",

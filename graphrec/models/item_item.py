@@ -18,7 +18,7 @@ from torch import Tensor
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model, check_setting, searched
 from graphrec.models.calibration import rows_of
-from graphrec.sparse import CSR
+from graphrec.sparse import CSR, sparse_product
 
 _BLOCK_PAIRS = 2**22
 """Pairs of items held at once while fitting, at most (a single item's own pairs aside): about 150 MB."""
@@ -62,6 +62,19 @@ class ItemItem(Model):
         self.register_buffer("rowptr", torch.zeros(graph.num_items + 1, dtype=torch.int64))
         self.register_buffer("col", torch.empty(0, dtype=torch.int32))
         self.register_buffer("value", torch.empty(0))
+        self._checked: CSR | None = None
+
+    @property
+    def table(self) -> CSR:
+        """The kept s, [I, I]; checked when it is new, which reads all of it.
+
+        Raises:
+            UsageError: numbers that no item has.
+        """
+        known = self._checked
+        if known is None or known.col is not self.col or known.rowptr is not self.rowptr:
+            known = self._checked = CSR(self.rowptr, self.col, self.graph.num_items, value=self.value)
+        return known
 
     @abstractmethod
     def nearest(self) -> Iterator[sparse.csr_array]:
@@ -76,10 +89,10 @@ class ItemItem(Model):
         self.value = torch.from_numpy(kept.data).to(device)
 
     def score_block(self, users: Tensor) -> Tensor:
-        return self._scores(structure(rows_of(self.graph.seen, users)))
+        return self.fold_in(rows_of(self.graph.seen, users))
 
     def fold_in(self, history: CSR) -> Tensor:
-        return self._scores(structure(history))
+        return sparse_product(history.with_value(None), self.table)
 
     def similarity_block(self, items: Tensor) -> Tensor:
         """The items' kept neighbours, and each item's likeness to itself."""
@@ -119,9 +132,6 @@ class ItemItem(Model):
             if prefix + name in state_dict:
                 setattr(self, name, getattr(self, name).new_empty(len(state_dict[prefix + name])))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _scores(self, history: sparse.csr_array) -> Tensor:
-        return torch.from_numpy((history @ self._kept()).toarray()).to(self.value.device)
 
     def _kept(self) -> sparse.csr_array:
         """The neighbours as a scipy matrix that shares their memory on a CPU."""

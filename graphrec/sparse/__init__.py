@@ -11,6 +11,7 @@ from graphrec.sparse.ops import (
     segment_softmax,
     segment_sum,
     set_backend,
+    sparse_product,
     spmm,
 )
 from graphrec.sparse.scaling import scale_edges, symmetric_normalize
@@ -21,6 +22,7 @@ __all__ = [
     "symmetric_normalize",
     "scale_edges",
     "spmm",
+    "sparse_product",
     "attend",
     "edge_attention",
     "segment_logsumexp",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphrec.errors import UsageError, nearest
-from graphrec.sparse import operators, reference, scatter, triton
+from graphrec.sparse import cpu, operators, reference, scatter, triton
 from graphrec.sparse.checks import check_alike, check_range, check_shape, check_terms
 from graphrec.sparse.csr import CSR
 from graphrec.sparse.terms import Terms
@@ -22,6 +22,7 @@ _TYPES = {
     ("spmm", "cpu"): (torch.float32, torch.float64, torch.bfloat16),
     ("spmm", "cuda"): (torch.float32, torch.float64, torch.bfloat16),
     ("spmm", "triton"): (torch.float32, torch.bfloat16),
+    ("sparse_product", "cpu"): (torch.float32,),
     ("attend", "cpu"): (torch.float32, torch.float64),
     ("attend", "triton"): (torch.float32, torch.bfloat16),
 }
@@ -118,6 +119,32 @@ def spmm(
     if x.requires_grad and torch.is_grad_enabled():
         turned = csr if csr.symmetric else csr.transpose[0]
     return operators.spmm(csr, turned, x, plus, rows, senders, wanted, backend=name)
+
+
+def sparse_product(left: CSR, right: CSR, *, backend: str | None = None) -> Tensor:
+    """The product of two sparse matrices as a dense one: out_ik = Σ_j left_ij right_jk; no gradient goes through it.
+
+    Args:
+        left: [N, M]; right: [M, K]; without values each edge counts 1.
+        backend: one of ``available_backends()``, or None to choose by device.
+
+    Returns:
+        float32 [N, K].
+
+    Raises:
+        UsageError: sizes, devices or a backend that do not fit.
+
+    >>> one = CSR.from_pairs(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
+    >>> two = CSR.from_pairs(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2, 3)
+    >>> sparse_product(one, two)
+    tensor([[2., 1., 0.]])
+    """
+    if left.num_cols != right.num_rows:
+        raise UsageError(f"left has {left.num_cols} columns, right {right.num_rows} rows; they must be as many")
+    if left.device != right.device:
+        raise UsageError(f"left is on {left.device}, right on {right.device}")
+    name = _pick(backend, left.rowptr.new_empty(0, dtype=torch.float32), "sparse_product", on_gpu="reference")
+    return cpu.sparse_product(left, right) if name == "cpu" else reference.sparse_product(left, right)
 
 
 def attend(

@@ -27,6 +27,19 @@ def spmm(csr: CSR, x: Tensor, dtype: torch.dtype) -> Tensor:
     return segment_sum(csr, sent).to(dtype)
 
 
+def sparse_product(left: CSR, right: CSR) -> Tensor:
+    """out_ik = Σ_j left_ij right_jk: float32 [N, K] from [N, M] and [M, K]."""
+    terms = right.take_rows(left.col.long())
+    edge = terms.row_index()
+    weight = torch.ones(terms.num_edges, device=left.device)
+    for value in (terms.value, None if left.value is None else left.value[edge]):
+        weight = weight if value is None else weight * value
+    place = left.row_index()[edge] * right.num_cols + terms.col
+    return (
+        weight.new_zeros(left.num_rows * right.num_cols).index_add(0, place, weight).view(left.num_rows, right.num_cols)
+    )
+
+
 def attend(
     csr: CSR, query: Tensor, key: Tensor, value: Tensor, terms: Terms, *, score: str, dropout: float, seed: int
 ) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,7 @@ SAMPLE_PAIRS = 10_000_000
 PAIRS_OF = {"popularity": 0.0, "item_knn": 1.5, "rp3beta": 1.0, "knowledge_knn": 1.5, "slim": 12.0, "ease": 1.0}
 EASE = 1 / 2600  # and for each of I³
 SPECTRAL = 4.0  # for each of R·n
+FILTERED = 1 / 160  # and for each of I·(I·n + 4R), where every item is filtered for a table
 # and for each score of a view in a fusion, from weighing five views there, spectral one of them: of people who fit or
 # judge, of people whose lists are made, and of a candidate in each of so many evaluations of the loss
 WEIGHED, LISTED, COMPARED, EVALUATIONS = 1.5, 0.5, 1 / 12, 30
@@ -74,8 +75,10 @@ def seconds_to_fit(view: str, graph: HeteroGraph, config: RunConfig, speed: floa
         speed: of ``pairs_per_second``.
     """
     model, seen = view.partition("-")[0], graph.seen
-    if model == "spectral":
-        return SPECTRAL * seen.num_edges * rank_on(graph, config.models[view]) / speed
+    if model in ("spectral", "spectral_knn"):
+        rank, items = rank_on(graph, config.models[view]), graph.num_items
+        table = items * (items * rank + 4 * seen.num_edges) if model == "spectral_knn" else 0
+        return (SPECTRAL * seen.num_edges * rank + FILTERED * table) / speed
     work = PAIRS_OF.get(model, 1.0) * float((seen.degree.double() ** 2).sum())
     return (work + (EASE * graph.num_items**3 if model == "ease" else 0.0)) / speed
 

@@ -1,4 +1,4 @@
-"""Compiled kernels for CPU tensors, float32 and float64; called by ``graphrec.sparse.operators`` alone.
+"""Compiled kernels for CPU tensors, float32 and float64; called by ``graphrec.sparse.operators`` and ``ops`` alone.
 
 A graph is a tuple (rowptr, col, edge_type), its transpose one more, the permutation. Kernels see arrays: heads side by
 side in matrices, no rows for None.
@@ -17,12 +17,13 @@ from graphrec.sparse.cpu import scores
 from graphrec.sparse.cpu.memory import empty
 from graphrec.sparse.cpu.scores import Dropout, Edges, Scratch
 from graphrec.sparse.cpu.shapes import passes
+from graphrec.sparse.cpu.sparse_product import sparse_product
 from graphrec.sparse.cpu.spmm import spmm
 from graphrec.sparse.cpu.threads import for_each_block, num_blocks
 from graphrec.sparse.reference import dropout_constants
 from graphrec.sparse.terms import Graph, Terms, Turned
 
-__all__ = ["attend", "attend_backward", "spmm"]
+__all__ = ["attend", "attend_backward", "sparse_product", "spmm"]
 
 
 def attend(

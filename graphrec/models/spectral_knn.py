@@ -1,0 +1,67 @@
+"""SpectralKNN: the graph filter as a table of neighbours, made once, so that it ranks in a fraction of the time.
+
+I items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from graphrec.graph import HeteroGraph
+from graphrec.models.item_item import ItemItem, ItemItemSettings, turned
+from graphrec.models.spectral import Spectral, SpectralSettings
+from graphrec.ranking import topk_rows
+from graphrec.sparse import CSR
+from graphrec.sparse.spectrum import WIDTH
+
+
+@dataclass(frozen=True)
+class SpectralKNNSettings(ItemItemSettings, SpectralSettings):
+    """Settings of the graph filter, and how many neighbours each used item keeps."""
+
+    def __post_init__(self) -> None:
+        SpectralSettings.__post_init__(self)
+        ItemItemSettings.__post_init__(self)
+
+
+class SpectralKNN(ItemItem):
+    """score(u, i) = Σ_j s(j, i) over u's items j,  s = Di^-β p(R̃ᵀR̃) Di^β + α Di^-γ V Vᵀ Di^γ.
+
+    The score of ``Spectral``, whose filter is linear in what a person used, with the ``neighbours`` largest s(j, i) of
+    each used item j alone. Departures: those; and an item does not speak for itself.
+
+    Args:
+        graph: whose interactions are filtered by ``fit``; it uses no knowledge.
+        settings: a ``SpectralKNNSettings``.
+    """
+
+    name: ClassVar[str] = "spectral_knn"
+    Settings: ClassVar[type] = SpectralKNNSettings
+
+    @classmethod
+    def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
+        return Spectral.obstacle(graph, settings)
+
+    def nearest(self) -> Iterator[sparse.csr_array]:
+        yield turned(self._spoken_for(), self.graph.num_items)
+
+    def _spoken_for(self) -> Iterator[sparse.csr_array]:
+        """Blocks of rows j with the s(j, i) that used items keep: the filter of each item alone."""
+        whole, device, size = Spectral(self.graph, self.settings), self.graph.device, self.graph.num_items
+        whole.to(device).fit()
+        for items in torch.arange(size, device=device).split(WIDTH):
+            row = torch.arange(len(items), device=device)
+            scores = whole.fold_in(CSR(torch.arange(len(items) + 1, device=device), items.int(), size))
+            scores[row, items] = -torch.inf
+            value, col = (part.cpu().numpy() for part in topk_rows(scores, self.settings.neighbours))
+            value[value == -np.inf] = 0.0
+            place = np.arange(len(value) + 1) * value.shape[1]
+            block = sparse.csr_array((value.ravel(), col.ravel(), place), shape=(len(value), size))
+            block.eliminate_zeros()
+            yield block
