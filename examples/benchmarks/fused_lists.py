@@ -40,8 +40,8 @@ SETTINGS = {"spectral": CHEBY_CF, "spectral_knn": CHEBY_CF | {"neighbours": 400}
 K, CANDIDATES = 20, 100
 
 
-def fit(graph: HeteroGraph) -> dict[str, Model]:
-    """The views, then the fusions of them, under weights drawn at random."""
+def fit_views(graph: HeteroGraph) -> dict[str, Model]:
+    """The views by name."""
     generator = torch.Generator().manual_seed(0)
     models: dict[str, Model] = {}
     for name in ("spectral", "spectral_knn", *OTHERS):
@@ -50,11 +50,16 @@ def fit(graph: HeteroGraph) -> dict[str, Model]:
             view.reset(generator)
         view.fit()
         view.eval()
-    for name, views in FUSIONS.items():
-        fused = Fused(graph, make_settings("fused", {"views": views}), {view: models[view] for view in views})
-        fused.set_weights(0.1 * torch.randn(len(views), len(CONTEXTS), generator=generator), torch.zeros(len(views)))
-        models[name] = fused.eval()
     return models
+
+
+def fuse(views: dict[str, Model]) -> Fused:
+    """A fusion under weights drawn at random."""
+    settings, graph = make_settings("fused", {"views": tuple(views)}), next(iter(views.values())).graph
+    fused = Fused(graph, settings, views)
+    generator = torch.Generator().manual_seed(0)
+    fused.set_weights(0.1 * torch.randn(len(views), len(CONTEXTS), generator=generator), torch.zeros(len(views)))
+    return fused.eval()
 
 
 def measure(work: Callable[[], object]) -> dict[str, float]:
@@ -89,13 +94,10 @@ def weighing(fused: Fused, users: torch.Tensor) -> list[dict[str, float | str]]:
         return [{"view": name} | measure(repeated(work)) for name, work in works.items()]
 
 
-def rows(models: dict[str, Model], users: torch.Tensor) -> list[dict[str, float | str]]:
+def rows(views: dict[str, Model], fusions: dict[str, Fused], users: torch.Tensor) -> list[dict[str, float | str]]:
     """What each model takes for its lists, and what a fusion does with the scores."""
-    fused = models["fused"]
-    assert isinstance(fused, Fused)
-    return [{"view": name} | measure(partial(lists, model, users)) for name, model in models.items()] + weighing(
-        fused, users
-    )
+    table = [{"view": name} | measure(partial(lists, model, users)) for name, model in (views | fusions).items()]
+    return table + weighing(fusions["fused"], users)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -107,12 +109,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     data = Dataset.load(options.graph)
     graph = build_graph(data, (Part.FIT,))
-    models = fit(graph)
+    views = fit_views(graph)
+    fusions = {name: fuse({view: views[view] for view in names}) for name, names in FUSIONS.items()}
     users = torch.randperm(graph.num_users, generator=torch.Generator().manual_seed(0))[: options.users]
-    rows(models, users[:64])  # compiles
-    table = rows(models, users)
-    blend = part_csr(data, (Part.BLEND,))
-    table.append({"view": "weights"} | measure(partial(fit_fusion, models["fused"], blend, seed=0)))
+    rows(views, fusions, users[:64])  # compiles
+    table = rows(views, fusions, users)
+    blend = part_csr(data, Part.BLEND)
+    table.append({"view": "weights"} | measure(partial(fit_fusion, fusions["fused"], blend, seed=0)))
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     if options.json:
         print(json.dumps({"users": len(users), "threads": torch.get_num_threads(), "peak_mb": peak, "rows": table}))
