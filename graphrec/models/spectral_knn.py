@@ -14,7 +14,7 @@ import torch
 from scipy import sparse
 
 from graphrec.graph import HeteroGraph
-from graphrec.models.item_item import ItemItem, ItemItemSettings, turned
+from graphrec.models.item_item import ItemItem, ItemItemSettings
 from graphrec.models.spectral import Spectral, SpectralSettings
 from graphrec.ranking import topk_rows
 from graphrec.sparse import CSR
@@ -49,19 +49,17 @@ class SpectralKNN(ItemItem):
         return Spectral.obstacle(graph, settings)
 
     def nearest(self) -> Iterator[sparse.csr_array]:
-        yield turned(self._spoken_for(), self.graph.num_items)
-
-    def _spoken_for(self) -> Iterator[sparse.csr_array]:
-        """Blocks of rows j with the s(j, i) that used items keep: the filter of each item alone."""
+        """All of the table at once, each row the filter of one item alone."""
         whole, device, size = Spectral(self.graph, self.settings), self.graph.device, self.graph.num_items
         whole.to(device).fit()
-        for items in torch.arange(size, device=device).split(WIDTH):
-            row = torch.arange(len(items), device=device)
+        count = min(self.settings.neighbours, size)
+        value, col = np.empty((size, count), np.float32), np.empty((size, count), np.int32)  # whole: small pieces scatter memory
+        for items in torch.arange(size, device=device).split(WIDTH) if size else ():
             scores = whole.fold_in(CSR(torch.arange(len(items) + 1, device=device), items.int(), size))
-            scores[row, items] = -torch.inf
-            value, col = (part.cpu().numpy() for part in topk_rows(scores, self.settings.neighbours))
-            value[value == -np.inf] = 0.0
-            place = np.arange(len(value) + 1) * value.shape[1]
-            block = sparse.csr_array((value.ravel(), col.ravel(), place), shape=(len(value), size))
-            block.eliminate_zeros()
-            yield block
+            scores[torch.arange(len(items), device=device), items] = -torch.inf
+            rows = items.cpu().numpy()
+            value[rows], col[rows] = (part.cpu().numpy() for part in topk_rows(scores, count))
+        value[value == -np.inf] = 0.0
+        table = sparse.csr_array((value.ravel(), col.ravel(), np.arange(size + 1) * count), shape=(size, size))
+        table.eliminate_zeros()
+        yield table.T.tocsr()
