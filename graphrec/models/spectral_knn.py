@@ -53,7 +53,8 @@ class SpectralKNN(ItemItem):
         whole, device, size = Spectral(self.graph, self.settings), self.graph.device, self.graph.num_items
         whole.to(device).fit()
         count = min(self.settings.neighbours, size)
-        value, col = np.empty((size, count), np.float32), np.empty((size, count), np.int32)  # whole: small pieces scatter memory
+        # in one piece: many small ones, made between large ones that come and go, scatter memory (5 GB on Gowalla)
+        value, col = np.empty((size, count), np.float32), np.empty((size, count), np.int32)
         for items in torch.arange(size, device=device).split(WIDTH) if size else ():
             scores = whole.fold_in(CSR(torch.arange(len(items) + 1, device=device), items.int(), size))
             scores[torch.arange(len(items), device=device), items] = -torch.inf
