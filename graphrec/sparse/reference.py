@@ -35,9 +35,8 @@ def sparse_product(left: CSR, right: CSR) -> Tensor:
     for value in (terms.value, None if left.value is None else left.value[edge]):
         weight = weight if value is None else weight * value
     place = left.row_index()[edge] * right.num_cols + terms.col
-    return (
-        weight.new_zeros(left.num_rows * right.num_cols).index_add(0, place, weight).view(left.num_rows, right.num_cols)
-    )
+    sums = weight.new_zeros(left.num_rows * right.num_cols).index_add(0, place, weight)
+    return sums.view(left.num_rows, right.num_cols)
 
 
 def attend(
