@@ -65,7 +65,7 @@ class ItemItem(Model):
         self._checked: CSR | None = None
 
     @property
-    def table(self) -> CSR:
+    def kept(self) -> CSR:
         """The kept s, [I, I]; checked when it is new, which reads all of it.
 
         Raises:
@@ -92,12 +92,12 @@ class ItemItem(Model):
         return self.fold_in(rows_of(self.graph.seen, users))
 
     def fold_in(self, history: CSR) -> Tensor:
-        return sparse_product(history.with_value(None), self.table)
+        return sparse_product(history.with_value(None), self.kept)
 
     def similarity_block(self, items: Tensor) -> Tensor:
         """The items' kept neighbours, and each item's likeness to itself."""
         rows = items.cpu().numpy()
-        block = self._kept()[:, rows].T.toarray()
+        block = self._as_scipy()[:, rows].T.toarray()
         block[np.arange(len(rows)), rows] = self.own_likeness(rows, block.max(axis=1, initial=0))
         return torch.from_numpy(block).to(self.value.device)
 
@@ -123,7 +123,7 @@ class ItemItem(Model):
         Returns:
             float32 [n]; their sum is the score of someone with exactly this history.
         """
-        added = self._kept()[history_items.cpu().numpy()][:, [item]].toarray()[:, 0]
+        added = self._as_scipy()[history_items.cpu().numpy()][:, [item]].toarray()[:, 0]
         return torch.from_numpy(added).to(self.value.device)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -133,7 +133,7 @@ class ItemItem(Model):
                 setattr(self, name, getattr(self, name).new_empty(len(state_dict[prefix + name])))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _kept(self) -> sparse.csr_array:
+    def _as_scipy(self) -> sparse.csr_array:
         """The neighbours as a scipy matrix that shares their memory on a CPU."""
         parts = (self.value.cpu().numpy(), self.col.cpu().numpy(), _offsets(self.rowptr))
         return sparse.csr_array(parts, shape=(self.graph.num_items, self.graph.num_items))

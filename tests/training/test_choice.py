@@ -63,8 +63,8 @@ def test_with_little_time_the_dear_views_are_left_out_and_one_stays() -> None:
 
 
 def test_epochs_fit_the_time_and_are_judged_at_least_eight_times() -> None:
-    few, many = (choose(WORLD, minutes=minutes, clock=ticking(1.0)) for minutes in (8, 30))
-    for chosen, minutes in ((few, 8), (many, 30)):
+    few, many = (choose(WORLD, minutes=minutes, clock=ticking(1.0)) for minutes in (15, 45))
+    for chosen, minutes in ((few, 15), (many, 45)):
         assert chosen.expected <= minutes + 1 / 48  # of 48 seconds in a minute to spend, the clock ticks once more
         for view in set(views(chosen)) & {"lightgcn", "gat", "history"}:
             training = chosen.config.training_of(view)
