@@ -86,12 +86,13 @@ def weighing(fused: Fused, users: torch.Tensor) -> list[dict[str, float | str]]:
     inputs = (scores, 0 * unit, unit, fused.attention, fused.log_scale.exp(), *fused.degree_contexts(history.degree))
     count = max(1, len(users) // len(few))
 
-    def repeated(work: Callable[[], object]) -> Callable[[], object]:
-        return lambda: [work() for _ in range(count)]
+    def repeat(work: Callable[[], object]) -> None:
+        for _ in range(count):
+            work()
 
     works = {"weighing": partial(combine, *inputs), "top": partial(topk_rows, scores[0], CANDIDATES)}
     with torch.no_grad():
-        return [{"view": name} | measure(repeated(work)) for name, work in works.items()]
+        return [{"view": name} | measure(partial(repeat, work)) for name, work in works.items()]
 
 
 def rows(views: dict[str, Model], fusions: dict[str, Fused], users: torch.Tensor) -> list[dict[str, float | str]]:
