@@ -33,10 +33,12 @@ def test_agrees_with_scipy(backend: str, threads: int) -> None:
     left, right = random_graph(300, 40, 3000), random_graph(40, 70, 900, seed=1)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    for one, other in ((left, right), (left.with_value(None), right), (left, right.with_value(None))):
-        expected = torch.from_numpy((as_scipy(one) @ as_scipy(other)).toarray())
-        assert_close(sparse_product(one, other, backend=backend), expected)
-    torch.set_num_threads(before)
+    try:
+        for one, other in ((left, right), (left.with_value(None), right), (left, right.with_value(None))):
+            expected = torch.from_numpy((as_scipy(one) @ as_scipy(other)).toarray())
+            assert_close(sparse_product(one, other, backend=backend), expected)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
