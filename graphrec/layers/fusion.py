@@ -75,7 +75,8 @@ def combine(
     out = result.numpy()
     if attention.any():
         arrays = _arrays(scores, mean, scale, attention, gamma, of_user, of_item)
-        for_each_block(combine_rows, rowptr, partial(_space, len(scores)), *arrays, out)
+        space = partial(scratch, len(scores), TILE, len(scores))  # z̃ of a tile of every view
+        for_each_block(combine_rows, rowptr, space, *arrays, out)
     else:
         for_each_block(mean_rows, rowptr, tuple, *_arrays(scores, mean, scale * gamma[:, None] / len(scores)), out)
     return result
@@ -116,20 +117,11 @@ def nearness_loss(
     num_views = len(scores)
     rows = np.empty((len(held), 1 + 6 * num_views))
     most = int(start.diff().max()) if len(held) else 0
-
-    def space() -> tuple[object, ...]:
-        return scratch(num_views, most), np.empty(most, np.float32), np.empty(most, np.float32)
-
     arrays = _arrays(start, held, scores, attention.float(), gamma.float(), of_user, of_item)
-    for_each_block(loss_rows, arrays[0], space, *arrays, rows)
+    for_each_block(loss_rows, arrays[0], partial(scratch, num_views, most, 2), *arrays, rows)
     loss, by_gamma, by_attention = np.split(rows.sum(axis=0), [1, 1 + num_views])
     return float(loss[0]), torch.from_numpy(by_attention.reshape(num_views, -1)), torch.from_numpy(by_gamma)
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
-
-
-def _space(num_views: int) -> tuple[object, ...]:
-    """z̃ of a tile of every view, and what attention needs."""
-    return np.empty((num_views, TILE), np.float32), scratch(num_views, TILE)

@@ -24,11 +24,25 @@ _HARDNESS, _LN2 = _F(1 / SOFTNESS), np.log(2.0)
 _C1, _C2, _C3, _C4, _C5, _C6 = (_F(np.log(2.0) ** n / np.prod(np.arange(1.0, n + 1))) for n in range(1, 7))
 
 
-def scratch(num_views: int, size: int) -> tuple[np.ndarray, ...]:
-    """Attention of every view; then its sum, the fused score, the spread, the largest logit, and 2^k and its bits."""
-    power = np.empty(size, np.int32)
-    rows = (np.empty(size, np.float32) for _ in range(4))
-    return (np.empty((num_views, size), np.float32), *rows, power.view(np.float32), power)
+def scratch(num_views: int, size: int, num_more: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """What attention needs of ``size`` items, and more rows that long.
+
+    Where the array that a loop writes begins less than 256 bytes after one that it reads, LLVM's code adds one number
+    after another instead of many at once, and the sum is rounded otherwise. So that the result is the same wherever the
+    memory lies, rows are long, and the first of them stays unused. They do not lie 4096 bytes apart, which is slow.
+
+    Args:
+        num_views: S.
+        size: of the rows; they may be longer.
+        num_more: rows asked for beside those of attention.
+
+    Returns:
+        Attention of every view [S, size], then its sum, the fused score, the spread, the largest logit, 2^k and its
+        bits; and the other rows, float32 [num_more, size].
+    """
+    rows = np.empty((1 + num_views + 5 + num_more, max(size, TILE) + 16), np.float32)
+    weight, (total, fused, spread, largest, power), more = np.split(rows[1:], [num_views, num_views + 5])
+    return (weight, total, fused, spread, largest, power, power.view(np.int32)), more
 
 
 @kernel
@@ -36,7 +50,7 @@ def combine_rows(  # type: ignore[no-untyped-def]
     block, first_row, last_row, space, scores, mean, scale, attention, gamma, of_user, of_item, result
 ):
     """Σ_s a_s γ_s z̃_s of rows first_row..last_row, a tile of items at a time."""
-    standard, attending = space
+    attending, standard = space
     _, total, fused, spread, _, _, _ = attending
     num_views, _, num_items = scores.shape
     for row in range(np.intp(first_row), np.intp(last_row)):
@@ -64,7 +78,8 @@ def loss_rows(  # type: ignore[no-untyped-def]
     block, first_person, last_person, space, start, held, scores, attention, gamma, of_user, of_item, result
 ):
     """Of each person, in a row of ``result``: the loss, its slope by γ [S], and by w [S · 5]."""
-    attending, slope, pull = space
+    attending, more = space
+    slope, pull = more[0], more[1]
     weight, total, fused, spread, negated, power, bits = attending
     num_views = len(scores)
     for person in range(np.intp(first_person), np.intp(last_person)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphrec.layers import combine, nearness_loss, weigh
+from graphrec.layers.fusion_kernels import scratch
 from graphrec.sampling import generator_for
 
 
@@ -160,6 +162,15 @@ def test_nearness_has_the_same_bytes_with_any_threads() -> None:
     finally:
         torch.set_num_threads(threads)
     assert loss == again and all(torch.equal(one, other) for one, other in zip(gradient, slopes, strict=True))
+
+
+def test_scratch_lies_far_enough_from_all_else_that_sums_round_alike() -> None:
+    """Compiled loops go another way, and round otherwise, where an array begins within 256 bytes of another."""
+    (weight, *others, bits), more = scratch(2, 7, 2)
+    rows = [*weight, *others, *more]
+    starts = sorted([weight.base.ctypes.data, *(row.ctypes.data for row in rows)])
+    assert bits.ctypes.data == others[-1].ctypes.data
+    assert all(later - earlier >= 256 for earlier, later in itertools.pairwise(starts))
 
 
 def test_a_view_without_scale_takes_its_share_and_says_nothing() -> None:
