@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from graphrec.errors import DataError, UsageError, nearest
 
 KINDS = ("user", "item", "entity")  # in the order of the node numbering
+ORIGINAL_ID = "original_id"  # what a known folder's lists call a user or item elsewhere
 DELIMITERS = (",", "\t", ";", "|")
 
 

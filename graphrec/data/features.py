@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from graphrec.data.attributes import describe
+from graphrec.data.columns import ORIGINAL_ID
 from graphrec.data.ids import IdMap
 from graphrec.data.storage import blocks
 from graphrec.data.vectors import Vectors
@@ -66,7 +67,8 @@ def make_features(
     facts: dict[str, dict[str, int]] = {}
     for kind, table in tables.items():
         if table is not None:
-            features[kind] = describe(table, side.text_model)
+            told = [name for name in table.column_names if name != ORIGINAL_ID]  # which names a row and tells nothing
+            features[kind] = describe(table.select(told), side.text_model)
     for vectors in side.vectors:
         values, unknown = _aligned(vectors, ids[vectors.kind], side.skip)
         features.setdefault(vectors.kind, {})[vectors.modality] = values

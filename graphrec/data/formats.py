@@ -1,8 +1,8 @@
 """Folders in the forms the field passes around, recognised by their files.
 
 - lists (LightGCN, KGAT): ``train.txt`` and optionally ``test.txt`` with lines ``user item item …``; ``sequence.txt``
-  with such lines too, each user's items in the order of use; ``kg_final.txt`` with lines ``head relation tail``; names
-  in ``user_list``, ``item_list``, ``entity_list`` and ``relation_list.txt``.
+  with such lines too, each user's items in the order of use, also alone; ``kg_final.txt`` with lines
+  ``head relation tail``; names in ``user_list``, ``item_list``, ``entity_list`` and ``relation_list.txt``.
 - pairs (KGCN, RippleNet): ``ratings_final.txt`` with lines ``user item label``; ``kg_final.txt``; names in ``kg.txt``.
 
 All ids are whole numbers; an entity id below the number of items is that item.
@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from graphrec.data.columns import KINDS
+from graphrec.data.columns import KINDS, ORIGINAL_ID
 from graphrec.data.integers import distinct, encode, read_columns, read_lists
 from graphrec.errors import DataError
 
+LISTS = ("train.txt", "sequence.txt")  # the first that is there holds the rows that are not test rows
 ITEM, ENTITY = KINDS.index("item"), KINDS.index("entity")
 
 
@@ -79,7 +80,7 @@ def read_folder(path: Path) -> Folder:
     Raises:
         DataError: the folder is of no known form, or a file in it is not as its form asks.
     """
-    if (path / "train.txt").is_file():
+    if any((path / name).is_file() for name in LISTS):
         return _read_lists_folder(path)
     if (path / "ratings_final.txt").is_file():
         return _read_pairs_folder(path)
@@ -88,13 +89,14 @@ def read_folder(path: Path) -> Folder:
         raise DataError(f"{path}: is a graph folder, built already", "train on it, or build from the tables themselves")
     shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "") if names else "nothing"
     hint = (
-        "known folders hold train.txt and test.txt, or ratings_final.txt; otherwise name the interactions file itself"
+        "known folders hold train.txt, sequence.txt or ratings_final.txt; otherwise name the interactions file itself"
     )
     raise DataError(f"{path}: not a known data folder; it holds {shown}", hint)
 
 
 def _read_lists_folder(path: Path) -> Folder:
-    user, item, users = read_lists(path / "train.txt")
+    file = next(path / name for name in LISTS if (path / name).is_file())
+    user, item, users = read_lists(file)
     is_test = np.zeros(len(user), dtype=bool)
     has_test = (path / "test.txt").is_file()
     if has_test:
@@ -102,7 +104,7 @@ def _read_lists_folder(path: Path) -> Folder:
         user, item = np.concatenate([user, test_user]), np.concatenate([item, test_item])
         users, is_test = _union(users, test_users), np.concatenate([is_test, np.ones(len(test_user), dtype=bool)])
     if not len(user):
-        raise DataError(f"{path / 'train.txt'}: no interactions", "its lines are 'user item item …'")
+        raise DataError(f"{file}: no interactions", "its lines are 'user item item …'")
     listed = _read_names(path / "item_list.txt", "item")
     if len(listed.ids):
         stray = item[~np.isin(item, listed.ids)]
@@ -122,8 +124,8 @@ def _read_lists_folder(path: Path) -> Folder:
         interactions,
         has_test,
         _knowledge(triples, count, names),
-        _describe(_union(users, user_names.ids), original_id=user_names),
-        _describe(items, original_id=listed, title=named),
+        _describe(_union(users, user_names.ids), **{ORIGINAL_ID: user_names}),
+        _describe(items, **{ORIGINAL_ID: listed}, title=named),
         _describe(entities, title=named),
     )
 

@@ -229,11 +229,21 @@ def test_a_folder_of_lists_with_the_order_of_use(tmp_path: Path) -> None:
     assert place == {(0, 0): 1, (0, 1): 2, (0, 2): 0, (1, 1): 2, (1, 2): 1, (2, 0): -1}  # 1 came twice: the last
 
 
+def test_a_folder_of_the_order_of_use_alone(tmp_path: Path) -> None:
+    write(tmp_path, sequence="3 1 2 1\n1 4 2 5 1\n", item_list="org_id remap_id\na 1\nb 2\nc 4\nd 5\n")
+    data = read_dataset(tmp_path)
+    assert data.source["split"] == "last" and data.source["duplicates"] == 1
+    assert data.features == {}  # what items are called elsewhere tells nothing of them
+    assert pairs(data, Part.TEST) == {("1", "1"), ("3", "1")}
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({"train": "0 1\n", "sequence": "0 1 2\n"}, "item 2 of user 0 is neither in train.txt nor in test.txt"),
         ({"train": "0 1\n", "sequence": "0 1\n0 1\n"}, "sequence.txt: a user has two lines"),
+        ({"sequence": "0 1\n0 1\n"}, "sequence.txt: a user has two lines"),
+        ({"sequence": "0 \n"}, r"sequence\.txt: no interactions"),
         ({"train": "0 1\n1 2 x7\n"}, r"train\.txt, line 2: 'x7' is not a whole number"),
         ({"train": "0 1\n1 -2\n"}, r"train\.txt, line 2: '-2' is not a whole number"),
         ({"train": "0 1 1234567890123456789\n"}, r"line 1: '1234567890123456789' is not"),

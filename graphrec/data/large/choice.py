@@ -14,7 +14,8 @@ from graphrec.errors import UsageError
 # compress well.
 IN_MEMORY = {".parquet": 20, "text": 8}
 SHARE = 0.5  # of the memory that is available
-KNOWN = ("train.txt", "ratings_final.txt", "dataset.json")  # files of folders with a form of their own
+# files of folders with a form of their own
+KNOWN = ("train.txt", "sequence.txt", "ratings_final.txt", "dataset.json")
 
 
 def is_large(request: Request, limit: int | None) -> bool:
