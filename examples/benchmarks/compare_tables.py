@@ -16,6 +16,7 @@ GROUPS = {"all": None, "rare": 5, "new": 1}  # test pairs whose item has fewer t
 METRICS = ("recall@20", "ndcg@20")
 TESTED = "recall@20"
 READS = "test_reads.jsonl"
+BEST = "best single view"  # on the test rows: a rival chosen in hindsight
 
 Row = dict[str, Any]
 
@@ -58,16 +59,24 @@ def run_tests(folder: Path, seeds: list[int], tests: list[Row]) -> list[Row]:
     """Each test that all seeds of both views are there for, with its own p-value."""
     done = []
     for test in tests:
-        values = [read_users(folder / test[side], seeds) for side in ("a", "b")]
+        sides = {side: best_single(folder, seeds) if test[side] == BEST else test[side] for side in ("a", "b")}
+        values = [read_users(folder / name, seeds) for name in sides.values()]
         there = [table for table in values if table is not None]
         for group in test["on"] if len(there) == 2 else ():
             a, b = (table[table["group"] == group] for table in there)
             if len(a) and len(b):
                 found = compare(a.drop(columns="group"), b.drop(columns="group"), TESTED)
-                told = {"set": folder.name, "test": test["name"], "a": test["a"], "b": test["b"], "on": group}
+                told = {"set": folder.name, "test": test["name"], **sides, "on": group}
                 means = {f"mean_{side}": float(table[TESTED].mean()) for side, table in (("a", a), ("b", b))}
                 done.append(told | means | found)
     return done
+
+
+def best_single(folder: Path, seeds: list[int]) -> str:
+    """The best of the views that fuse nothing."""
+    found = read_views(folder, seeds)
+    single = {name: rows for name, rows in found.items() if not {"views", "minutes"} & rows[0]["options"].keys()}
+    return max(single, key=lambda name: spread(single[name], "all", TESTED)[0], default=BEST)
 
 
 def read_users(folder: Path, seeds: list[int]) -> pd.DataFrame | None:
@@ -110,6 +119,7 @@ def settings(row: Row) -> str:
     """Settings and epochs as a cell."""
     told = {name: ", ".join(value) if isinstance(value, list) else value for name, value in row["options"].items()}
     told |= {"epochs": row["epochs"]} if row.get("epochs") else {}
+    told |= {"views": ", ".join(row["views"])} if "views" in row else {}
     told |= {"used": row["reason"]} if "reason" in row else {}
     return "; ".join(f"{name} {value}" for name, value in told.items()) or "defaults"
 

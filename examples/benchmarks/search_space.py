@@ -37,6 +37,7 @@ class View:
         search: setting → the values to draw from.
         needs: "knowledge" where a data set without it cannot tell anything of the view.
         fuses: the models of a fusion, those that are there; their settings are the ones that were chosen for them.
+        minutes: for which views and epochs are chosen by graphrec; 0 where they are given here.
     """
 
     name: str
@@ -45,6 +46,7 @@ class View:
     search: dict[str, list[Any]] = field(default_factory=dict)
     needs: str = ""
     fuses: tuple[str, ...] = ()
+    minutes: float = 0.0
 
     def obstacle(self, data: Dataset) -> str:
         """Why the view is left out for a data set; empty if it is not."""
@@ -52,7 +54,7 @@ class View:
             return f"this graphrec has no model {self.model}"
         if self.needs == "knowledge" and not len(data.knowledge):
             return "the data has no knowledge"
-        if self.fuses:  # the models that the data can carry
+        if self.fuses or self.minutes:  # the models that the data can carry
             return ""
         try:
             self.config(data, self.options)
