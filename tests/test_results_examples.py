@@ -151,6 +151,7 @@ def test_compare_from_end_to_end(script, tmp_path: Path, monkeypatch, capsys) ->
     world.interactions.to_csv(tmp_path / "shop" / "interactions.csv", index=False)
     own = {"file": "interactions.csv", "training": {"epochs": 2, "width": 4, "eval_every": 1, "batch_size": 128}}
     tests = [{"name": "two kinds of weights", "a": "fused-attention", "b": "fused-constant", "on": ["all"]}]
+    tests.append({"name": "against the best", "a": "fused", "b": "best single view", "on": ["all"]})
     compare = script("compare")
     recipe = {"seed": 1, "sets": {"shop": own}, "tests": tests}
     monkeypatch.setattr(compare, "read_toml", lambda name: recipe)
@@ -168,8 +169,12 @@ def test_compare_from_end_to_end(script, tmp_path: Path, monkeypatch, capsys) ->
     assert [row["seed"] for row in found["views"]["item_knn"]] == [1, 2]
     assert epochs.count("select") == 2 * 2 and epochs.count("refit") <= 2 * 2  # the fusions train nothing anew
     assert all(read["groups"] == ["all", "rare", "new"] for read in reads)
-    (test,) = found["tests"]
+    test, against_best = found["tests"]
     assert test["num_users"] > 40
+    singles = {name: found["views"][name] for name in ("item_knn", "lightgcn")}
+    reached = {name: np.mean([row["test"]["all"]["recall@20"] for row in rows]) for name, rows in singles.items()}
+    assert against_best["b"] == max(reached, key=reached.get)
+    assert against_best["mean_b"] == pytest.approx(max(reached.values()))
     fused = found["views"]["fused"][0]
     assert fused["options"] == {"views": ["item_knn", "lightgcn"]}
     monkeypatch.setattr("sys.argv", [*compare.sys.argv, "--tables"])
@@ -187,3 +192,24 @@ def test_a_trial_that_takes_too_long_reaches_nothing(script, tmp_path: Path) -> 
     view = space.View("lightgcn", "lightgcn")
     assert compare.try_settings(here, view, {}, cap=0)["why"] == "not trained within 0 s"
     assert compare.choose(here, view, compare.Trials(1, 0, [1])) is None
+
+
+def test_settings_that_were_chosen_before_are_taken(script, tmp_path: Path) -> None:
+    compare, space = script("compare"), script("search_space")
+    chosen = {"options": {"neighbours": 7}, "training": {"epochs": 3}}
+    (tmp_path / "shop.json").write_text(json.dumps({"views": {"knn": [chosen, chosen]}}))
+    here = compare.Set("shop", {}, 1, tmp_path, tmp_path / "out")
+    trials = compare.Trials(4, 60, [1], settings=tmp_path)
+    assert compare.choose(here, space.View("knn", "item_knn"), trials) == chosen
+    assert compare.choose(here, space.View("new", "item_knn"), trials) is None
+
+
+def test_what_is_chosen_for_a_time_is_judged(script, tmp_path: Path) -> None:
+    fits, space = script("compare_fits"), script("search_space")
+    here = fits.Set("shop", {"generate": {"seed": 3, "num_users": 60, "num_items": 40}}, 1, tmp_path, tmp_path / "out")
+    fits.finish_timed(here, space.View("default", "fused", minutes=0.02), seed=1)
+    row = json.loads((tmp_path / "out" / "default" / "seed-1" / "row.json").read_text())
+    assert row["options"] == {"minutes": 0.02} and row["views"] and 0 < row["test"]["all"]["recall@20"] <= 1
+    assert len((tmp_path / "out" / "test_reads.jsonl").read_text().splitlines()) == 1
+    fits.finish_timed(here, space.View("default", "fused", minutes=0.02), seed=1)  # is there already
+    assert len((tmp_path / "out" / "test_reads.jsonl").read_text().splitlines()) == 1
