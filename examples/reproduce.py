@@ -13,7 +13,8 @@ taken in the order of how long they are expected to take; those that would bring
 
 The table goes to stdout as Markdown, or with --json as rows {"view", "recall@20", "ndcg@20", "seconds", "peak_mb"} that
 hold seed, settings and published figures too; a row that has not been run has "not_run", which says why. Seconds are
-those of fitting and judging; the peak is the resident memory of the whole process.
+those of fitting and judging; the peak is the resident memory of the whole process. Of a fusion, its views as it was
+refitted with them are judged too, and a second table has paired tests of it against each.
 """
 
 from __future__ import annotations
@@ -31,13 +32,17 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import pandas as pd
+
 from graphrec.config import RunConfig, make_config, read_config
 from graphrec.data import Dataset, Part, build_dataset
 from graphrec.errors import GraphrecError
+from graphrec.evaluation import Evaluation, compare, evaluate
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 MINUTES = 120  # more than that in total needs --full
 METRICS = ("recall@20", "ndcg@20")
+FUSION = "the fusion"  # among its views
 
 Row = dict[str, Any]
 
@@ -94,10 +99,13 @@ def configured(row: Row, seed: int) -> RunConfig:
     return make_config(row["model"], **{"patience": 0, **row.get("options", {})}, refit=True, seed=seed)
 
 
-def fit_row(graph: Path, row: Row, seed: int, checkpoints: Path) -> Row:
-    """Fit one view on all train rows and judge it; run in a process of its own, whose peak memory is measured."""
+def fit_row(graph: Path, row: Row, seed: int, checkpoints: Path, per_user: Path) -> Row:
+    """Fit one view on all train rows and judge it; run in a process of its own, whose peak memory is measured.
+
+    Of a fusion, its views are judged too; ``per_user`` is written with what each user got by each.
+    """
     from graphrec.bench.measure import peak_megabytes
-    from graphrec.evaluation import evaluate
+    from graphrec.models import Fused, Model, views_of
     from graphrec.training import Epoch, fit_model, part_csr, settle_views
 
     here = []  # seconds of the epochs that this call trained; a stopped one may have trained more
@@ -110,10 +118,29 @@ def fit_row(graph: Path, row: Row, seed: int, checkpoints: Path) -> Row:
     begun, data = time.perf_counter(), Dataset.load(graph)
     config = settle_views(configured(row, seed), data)
     fitted = fit_model(data, config, checkpoints=checkpoints, on_epoch=heard)
-    found = evaluate(fitted.model.score_block, train=fitted.model.graph.seen, test=part_csr(data, Part.TEST), ks=(20,))
+    test = part_csr(data, Part.TEST)
+
+    def judge(model: Model) -> Evaluation:
+        return evaluate(model.score_block, train=model.graph.seen, test=test, ks=(20,))
+
+    found = judge(fitted.model)
     earlier = float(fitted.history["seconds"].sum()) - sum(here)
-    measured = {"seconds": time.perf_counter() - begun + earlier, "peak_mb": peak_megabytes()}
-    return {metric: found.metrics[metric] for metric in METRICS} | measured | {"users": found.num_users}
+    measured: Row = {"seconds": time.perf_counter() - begun + earlier, "peak_mb": peak_megabytes()}
+    measured |= {"users": found.num_users, "epochs": fitted.epochs}
+    if isinstance(fitted.model, Fused):
+        assert fitted.fusion is not None
+        views = {name: judge(view) for name, view in views_of(fitted.model).items()}
+        measured["fusion"] = fitted.fusion.to_json()
+        measured["views"] = {name: own_metrics(view) for name, view in views.items()}
+        per_user.parent.mkdir(parents=True, exist_ok=True)
+        everything = {FUSION: found, **views}
+        pd.concat([own.per_user.assign(view=name) for name, own in everything.items()]).to_parquet(per_user)
+    return own_metrics(found) | measured
+
+
+def own_metrics(found: Evaluation) -> Row:
+    """The two that the tables show."""
+    return {metric: found.metrics[metric] for metric in METRICS}
 
 
 class Record:
@@ -135,9 +162,9 @@ class Record:
         if key in self.rows:
             return
         print(f"{row['view']} seed {seed}, about {row['minutes']:g} min …", file=sys.stderr, flush=True)
-        checkpoints = self.folder / "checkpoints" / key
+        checkpoints, per_user = self.folder / "checkpoints" / key, self.per_user(key)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            measured = pool.submit(fit_row, self.folder / "graph", row, seed, checkpoints).result()
+            measured = pool.submit(fit_row, self.folder / "graph", row, seed, checkpoints, per_user).result()
         self.rows[key] = {"key": key, "view": row["view"], "seed": seed, **measured}
         with self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps(self.rows[key]) + "\n")
@@ -145,6 +172,10 @@ class Record:
     def look_up(self, row: Row, seed: int) -> Row | None:
         """What was measured, if it was."""
         return self.rows.get(self.key(row, seed))
+
+    def per_user(self, key: str) -> Path:
+        """Where what each user got of a fusion and its views is kept."""
+        return self.folder / "per_user" / f"{key}.parquet"
 
     @staticmethod
     def key(row: Row, seed: int) -> str:
@@ -191,6 +222,23 @@ def table(name: str, rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def tests(rows: list[Row], record: Record) -> str:
+    """Markdown: each fusion against each of its own views, paired by user, the values averaged over the seeds."""
+    lines = ["| fusion | against its own | metric | fusion | view | p |", "|---|---|---|---:|---:|---:|"]
+    done = [row for row in rows if "views" in row]
+    for fusion in dict.fromkeys(row["view"] for row in done):
+        keys = [row["key"] for row in done if row["view"] == fusion]
+        table = pd.concat(pd.read_parquet(record.per_user(key)) for key in keys)
+        means = table.groupby(["view", "user_index"], as_index=False)[list(METRICS)].mean()
+        by_view = dict(iter(means.groupby("view")))
+        for view in done[0]["views"]:
+            for metric in METRICS:
+                p_value = compare(by_view[FUSION], by_view[view], metric)["p_value"]
+                reached = " | ".join(f"{by_view[name][metric].mean():.4f}" for name in (FUSION, view))
+                lines.append(f"| {fusion} | {view} | {metric} | {reached} | {p_value:.2g} |")
+    return "\n".join(lines) if done else ""
+
+
 def figures(done: list[Row]) -> str:
     """Both metrics, with their deviation where several seeds were run."""
     shown = []
@@ -232,8 +280,10 @@ def main() -> None:
     except GraphrecError as error:
         raise SystemExit(str(error)) from None
     recipe = find_recipe(data, [options.recipe] if options.recipe else sorted(RECIPES.glob("*.toml")))
-    rows = list(run(choose(recipe, options.views), options.seeds, options.full, Record(out)))
-    print(json.dumps(rows, indent=1) if options.json else table(recipe["name"], rows))
+    record = Record(out)
+    rows = list(run(choose(recipe, options.views), options.seeds, options.full, record))
+    tables = [table(recipe["name"], rows), tests(rows, record)]
+    print(json.dumps(rows, indent=1) if options.json else "\n\n".join(filter(None, tables)))
     if any(row.get("not_run", "").startswith("failed") for row in rows):
         raise SystemExit(1)
 

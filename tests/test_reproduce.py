@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "reproduce.py"
 RECIPE = """
@@ -87,6 +89,18 @@ def test_a_row_may_be_a_whole_configuration(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
     assert found["recall@20"] == 1.0 and found["settings"] == {"model": "fused", "config": str(config)}
+    assert set(found["views"]) == {"item_knn", "popularity"} and found["fusion"]["judged"] == {}
+
+    table = reproduce(folder, "--recipe", str(folder / "whole.toml")).stdout
+    by = pd.read_parquet(next((folder / "out" / "per_user").glob("both-1-*.parquet"))).set_index(["view", "user_index"])
+    change = by.loc["the fusion"]["ndcg@20"] - by.loc["popularity"]["ndcg@20"]
+    assert len(change) == 12 and change.mean() == pytest.approx(
+        found["ndcg@20"] - found["views"]["popularity"]["ndcg@20"]
+    )
+    p_value = stats.ttest_1samp(change, 0).pvalue
+    assert f"| both | popularity | ndcg@20 | {found['ndcg@20']:.4f} | " in table and table.endswith(
+        f"| {p_value:.2g} |\n"
+    )
 
 
 def test_a_data_set_of_other_sizes_has_no_recipe(folder: Path) -> None:
