@@ -68,7 +68,8 @@ def loss_gradient(views: int, people: int, candidates: int) -> tuple[Callable[[]
     def plain() -> Tensor:
         against, own = weigh(scores, *learned, of_user, of_item).sum(dim=0).split([candidates, HELD], dim=1)
         rank = 1 + ((against[:, None] - own[..., None]) / SOFTNESS).sigmoid().sum(dim=2)
-        return torch.cat([part.flatten() for part in torch.autograd.grad(-(1 / (1 + rank).log2()).sum(), learned)])
+        loss = -(1 / (1 + rank).log2()).mean(dim=1).sum()
+        return torch.cat([part.flatten() for part in torch.autograd.grad(loss, learned)])
 
     def compiled() -> Tensor:
         _, *slopes = nearness_loss(*lists, *learned, of_user, of_item.flatten())

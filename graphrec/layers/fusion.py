@@ -93,15 +93,16 @@ def nearness_loss(
 ) -> tuple[float, Tensor, Tensor]:
     """How far held-out items are from the top of their lists, and its gradient, in one compiled pass.
 
-    L = −Σ_(u, i) 1 / log₂(1 + rank), rank = 1 + Σ_c σ((score(u, c) − score(u, i)) / 0.3) over u's candidates c: minus
-    the DCG, with the smooth rank of ApproxNDCG (Qin, Liu & Li 2010, *A general approximation framework for direct
-    optimization of information retrieval measures*, §4). ``score`` is what ``combine`` gives.
+    L = −Σ_u mean_i 1 / log₂(1 + rank), the mean over u's held-out items, rank = 1 + Σ_c σ((score(u, c) −
+    score(u, i)) / 0.3) over u's candidates c: minus the DCG, with the smooth rank of ApproxNDCG (Qin, Liu & Li 2010,
+    *A general approximation framework for direct optimization of information retrieval measures*, §4). ``score`` is
+    what ``combine`` gives.
 
     Args:
         scores: z̃ of the candidates of all P people side by side, and after each one's candidates of the held-out
             items, float32 [S, N], on the CPU.
         start: int64 [P + 1], person p has the columns from ``start[p]`` to ``start[p + 1]``.
-        held: int64 [P], how many of them are held-out items.
+        held: int64 [P], how many of them are held-out items, at least one.
         attention, gamma: as in ``weigh``.
         of_user, of_item: float32 [P] and [N].
 
@@ -119,7 +120,7 @@ def nearness_loss(
     most = int(start.diff().max()) if len(held) else 0
     arrays = _arrays(start, held, scores, attention.float(), gamma.float(), of_user, of_item)
     for_each_block(loss_rows, arrays[0], partial(scratch, num_views, most, 2), *arrays, rows)
-    loss, by_gamma, by_attention = np.split(rows.sum(axis=0), [1, 1 + num_views])
+    loss, by_gamma, by_attention = np.split((rows / arrays[1][:, None]).sum(axis=0), [1, 1 + num_views])
     return float(loss[0]), torch.from_numpy(by_attention.reshape(num_views, -1)), torch.from_numpy(by_gamma)
 
 

@@ -77,7 +77,7 @@ def mean_rows(block, first_row, last_row, space, scores, mean, weight, result): 
 def loss_rows(  # type: ignore[no-untyped-def]
     block, first_person, last_person, space, start, held, scores, attention, gamma, of_user, of_item, result
 ):
-    """Of each person, in a row of ``result``: the loss, its slope by γ [S], and by w [S · 5]."""
+    """Of each person, in a row of ``result``: minus the DCG, its slope by γ [S], and by w [S · 5]."""
     attending, more = space
     slope, pull = more[0], more[1]
     weight, total, fused, spread, negated, power, bits = attending

@@ -19,8 +19,8 @@ class FusedSettings:
             model is to be there several times with other settings: ``lightgcn-bpr``.
         fuse: ``stacked``, each view trained alone; or ``joint``, all together, by the loss of the fused score beside
             their own, for which all must be embedding models (lightgcn, gat). The weights are fitted afterwards.
-        fusion_l2: weight ≥ 0 of the squared distance of the fusion weights from the plain mean, beside the sum over the
-            held-out rows.
+        fusion_l2: weight ≥ 0 of the squared distance of the fusion weights from the plain mean, divided by the number
+            of held-out rows, beside the loss.
         candidates: best items of each view that a held-out item is held against, ≥ 1.
         negatives: uniform items that it is held against besides, ≥ 1.
     """

@@ -49,7 +49,7 @@ class HeldOut:
         return int(self.held.sum())
 
     def loss(self, attention: Tensor, log_scale: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Minus the sum over held-out items of 1 / log₂(1 + rank), and its gradient by w [S, 5] and g [S]."""
+        """Minus the sum over users of the mean 1 / log₂(1 + rank), and its gradient by w [S, 5] and g [S]."""
         gamma = log_scale.exp()
         loss, by_attention, by_gamma = nearness_loss(
             self.scores, self.start, self.held, attention, gamma, self.of_user, self.of_item

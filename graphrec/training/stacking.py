@@ -90,10 +90,10 @@ class FusionReport:
 def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     """Fit a fusion's weights on half of the users with blend rows and let the other half judge.
 
-    The loss is how far the held-out rows are from the top of their lists: minus the mean over rows (u, i) of
-    1 / log₂(1 + rank), where rank is 1 plus the number of u's candidates above i, each counted as
-    σ((score(u, c) − score(u, i)) / 0.3): NDCG, with the smooth rank of ApproxNDCG (Qin, Liu & Li 2010, *A general
-    approximation framework for direct optimization of information retrieval measures*, §4); plus ``fusion_l2``
+    The loss is how far the held-out rows are from the top of their lists: minus 1 / log₂(1 + rank), the mean over each
+    user's rows and then over the users, where a row's rank is 1 plus the number of its user's candidates above it, each
+    counted as σ((score(u, c) − score(u, i)) / 0.3): NDCG, with the smooth rank of ApproxNDCG (Qin, Liu & Li 2010, *A
+    general approximation framework for direct optimization of information retrieval measures*, §4); plus ``fusion_l2``
     (‖w‖² + ‖ln γ‖²) over the number of rows. A softmax over the candidates does not serve: scores of graph filters and
     item–item models have long tails, and it shrinks such a view for the few lists in which a tail stands before the
     held-out item.
@@ -194,8 +194,8 @@ def _minimise(rows: HeldOut, settings: FusedSettings, *, attention: bool, kept: 
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         loss, by_attention, by_scale = rows.loss(*weights_of(flat))
-        gradient = torch.cat([by_attention.flatten()[:num_weights], by_scale[free]]).numpy() / rows.num_rows
-        return loss / rows.num_rows + pull * flat @ flat, gradient + 2 * pull * flat
+        gradient = torch.cat([by_attention.flatten()[:num_weights], by_scale[free]]).numpy() / rows.num_users
+        return loss / rows.num_users + pull * flat @ flat, gradient + 2 * pull * flat
 
     start = np.zeros(num_weights + len(free))
     found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})

@@ -114,7 +114,7 @@ def nearness(scores: Tensor, start: Tensor, held: Tensor, *weights: Tensor) -> T
         parts = weigh(scores[:, None, at].double(), attention, gamma, of_user[person, None], of_item[at])
         against, held_out = parts.sum(dim=0)[0].split([at.stop - at.start - own, own])
         rank = 1 + ((against - held_out[:, None]) / 0.3).sigmoid().sum(dim=1)
-        found = found - (1 / (1 + rank).log2()).sum()
+        found = found - (1 / (1 + rank).log2()).mean()
     return found
 
 
@@ -144,6 +144,14 @@ def test_nearness_and_its_gradient_are_their_definition(seed: int, views: int, p
     )
     for found, slope in zip(gradient, slopes, strict=True):
         torch.testing.assert_close(found.float(), slope, rtol=1e-3, atol=2e-4)
+
+
+def test_who_has_two_held_out_items_counts_like_who_has_one() -> None:
+    """Far above every candidate, all have the first rank: held-out items are not held against each other."""
+    scores, held = torch.tensor([[0.0, 50.0, 60.0, 0.0, 70.0]]), torch.tensor([2, 1])
+    contexts = torch.zeros(2), torch.zeros(5)
+    loss, *_ = nearness_loss(scores, torch.tensor([0, 3, 5]), held, torch.zeros(1, 5), torch.ones(1), *contexts)
+    assert loss == pytest.approx(-2)
 
 
 def test_nearness_of_nobody_is_nothing() -> None:
