@@ -29,10 +29,10 @@ from graphrec.training.held_out import WITHIN, HeldOut, hold_out
 
 MIN_USERS = 20
 """Fewer users with a blend row can neither fit nor judge anything."""
-MAX_FIT_USERS = 3000
+MAX_FIT_USERS = 10_000
 FIRST_USERS = 3
 """One in so many of those who fit does so first."""
-MAX_FIT_ROWS = 10_000
+MAX_FIT_ROWS = 30_000
 MAX_JUDGES = 5000
 _STEPS = 40
 JUDGED_BY = "ndcg@20"
@@ -111,8 +111,8 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     Args:
         fused: with fitted views; its weights and choice are overwritten.
         blend: CSR [U, I] of rows that neither the views nor their stopping have seen.
-        seed: decides the halves and the uniform negatives. The halves have at most 3,000 and 5,000 users, the first
-            only as many as 10,000 rows take.
+        seed: decides the halves and the uniform negatives. The halves have at most 10,000 and 5,000 users, the first
+            only as many as 30,000 rows take.
 
     Raises:
         TrainingError: a view's scores or the loss are not finite.
