@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from graphrec.sparse.backends import available_backends, set_backend
 from graphrec.sparse.csr import CSR
 from graphrec.sparse.ops import (
     attend,
-    available_backends,
     edge_attention,
     segment_logsumexp,
     segment_softmax,
     segment_sum,
-    set_backend,
     sparse_product,
     spmm,
 )

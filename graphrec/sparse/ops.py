@@ -1,58 +1,19 @@
-"""The public operations on a CSR, and the only place that picks a backend.
+"""The public operations on a CSR, each by the backend that is picked for it.
 
 N rows, M columns, E edges, H heads, D width of a value, Dq width of a query and a key, R relations, W width.
 """
 
 from __future__ import annotations
 
-import importlib.util
-
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError, nearest
-from graphrec.sparse import cpu, operators, reference, scatter, triton
+from graphrec.errors import UsageError
+from graphrec.sparse import cpu, operators, reference, scatter
+from graphrec.sparse.backends import pick
 from graphrec.sparse.checks import check_alike, check_range, check_shape, check_terms
 from graphrec.sparse.csr import CSR
 from graphrec.sparse.terms import Terms
-
-BACKENDS = ("cpu", "cuda", "triton", "reference", "scatter")
-
-_TYPES = {
-    ("spmm", "cpu"): (torch.float32, torch.float64, torch.bfloat16),
-    ("spmm", "cuda"): (torch.float32, torch.float64, torch.bfloat16),
-    ("spmm", "triton"): (torch.float32, torch.bfloat16),
-    ("sparse_product", "cpu"): (torch.float32,),
-    ("attend", "cpu"): (torch.float32, torch.float64),
-    ("attend", "triton"): (torch.float32, torch.bfloat16),
-}
-
-_chosen: list[str | None] = [None]
-
-
-def available_backends() -> list[str]:
-    """The backends that can run here.
-
-    ``cpu`` holds compiled kernels for CPU tensors, ``triton`` those for CUDA tensors (and, under Triton's interpreter,
-    slow ones for CPU tensors), ``cuda`` torch's own CSR product for CUDA tensors (``spmm`` alone), ``reference`` the
-    definitions in plain torch on any device, ``scatter`` torch-scatter where it is installed.
-    """
-    on_gpu = torch.cuda.is_available()
-    there = {
-        "cuda": on_gpu,
-        "triton": triton.available(torch.device("cuda" if on_gpu else "cpu")),
-        "scatter": importlib.util.find_spec("torch_scatter") is not None,
-    }
-    return [name for name in BACKENDS if there.get(name, True)]
-
-
-def set_backend(name: str | None) -> None:
-    """Use one backend for every call that names none; None lets each call choose by device.
-
-    Raises:
-        UsageError: an unknown name.
-    """
-    _chosen[0] = None if name is None else _known(name)
 
 
 def spmm(
@@ -106,7 +67,7 @@ def spmm(
     for name, numbers, size in (("rows", rows, csr.num_rows), ("senders", senders, csr.num_cols)):
         if numbers is not None and numbers.device.type == "cpu":  # elsewhere a look would wait for the device
             check_range(name, numbers, size)
-    name = _pick(backend, x, "spmm", on_gpu="cuda")
+    name = pick(backend, x, "spmm", on_gpu="cuda")
     if name in ("reference", "scatter"):
         product = reference.spmm if name == "reference" else scatter.spmm
 
@@ -143,7 +104,7 @@ def sparse_product(left: CSR, right: CSR, *, backend: str | None = None) -> Tens
         raise UsageError(f"left has {left.num_cols} columns, right {right.num_rows} rows; they must be as many")
     if left.device != right.device:
         raise UsageError(f"left is on {left.device}, right on {right.device}")
-    name = _pick(backend, left.rowptr.new_empty(0, dtype=torch.float32), "sparse_product", on_gpu="reference")
+    name = pick(backend, left.rowptr.new_empty(0, dtype=torch.float32), "sparse_product", on_gpu="reference")
     return cpu.sparse_product(left, right) if name == "cpu" else reference.sparse_product(left, right)
 
 
@@ -203,7 +164,7 @@ def attend(
     check_alike(csr, query=query, value=value)
     if not 0 <= dropout < 1:
         raise UsageError(f"dropout must be in [0, 1), got {dropout}")
-    name = _pick(backend, query, "attend", on_gpu="triton")
+    name = pick(backend, query, "attend", on_gpu="triton")
     if name == "reference":
         return reference.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
     if name == "scatter":
@@ -281,29 +242,3 @@ def segment_softmax(csr: CSR, score: Tensor) -> Tensor:
     tensor([0.5000, 0.5000])
     """
     return (score - segment_logsumexp(csr, score)[csr.row_index()]).exp()
-
-
-def _pick(backend: str | None, tensor: Tensor, operation: str, on_gpu: str) -> str:
-    """The backend asked for here, asked for by ``set_backend``, or fitting the tensor's device and type."""
-    name = backend if backend is not None else _chosen[0]
-    if name is None:
-        name = {"cpu": "cpu", "cuda": on_gpu}.get(tensor.device.type, "reference")
-        return name if _runs(name, tensor, operation) else "reference"
-    _known(name)
-    if name in ("reference", "scatter") or _runs(name, tensor, operation):
-        return name
-    if not any(operation == op and name == other for op, other in _TYPES):
-        raise UsageError(f"the {name} backend has no {operation}", "leave backend out")
-    raise UsageError(f"the {name} backend cannot take {tensor.dtype} on {tensor.device}", "leave backend out")
-
-
-def _runs(name: str, tensor: Tensor, operation: str) -> bool:
-    """Whether a backend with kernels can take a tensor."""
-    there = triton.available(tensor.device) if name == "triton" else name == tensor.device.type
-    return there and tensor.dtype in _TYPES.get((operation, name), ())
-
-
-def _known(name: str) -> str:
-    if name not in BACKENDS:
-        raise UsageError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}", nearest(name, BACKENDS))
-    return name
