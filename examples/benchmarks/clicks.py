@@ -170,7 +170,7 @@ def main() -> None:
     options, recipe = parse(), read_toml("clicks.toml")
     labelled, rows = Labelled(options.data), []
     for view in read_views(options.views):
-        why = "no part is left to blend on" if view.fuses else view.obstacle(labelled.whole)
+        why = "no part is left to blend on" if view.is_fusion else view.obstacle(labelled.whole)
         if why:
             print(f"{view.name}: left out, {why}", file=sys.stderr)
         else:

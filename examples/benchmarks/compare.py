@@ -107,7 +107,7 @@ def run(here: Set, views: list[View], trials: Trials) -> None:
         say(f"{here.name} {view.name} {f'left out: {why}' if why else '…'}")
         if why:
             continue
-        if view.fuses or view.minutes:
+        if view.is_fusion:
             taken = members(view, views, chosen)
             for seed in trials.seeds:
                 finish_fusion(here, view, taken, seed) if view.fuses else finish_timed(here, view, seed)

@@ -18,7 +18,7 @@ from graphrec.config import RunConfig, TrainingConfig, make_config
 from graphrec.data import Dataset
 from graphrec.errors import DataError
 from graphrec.files import write_text
-from graphrec.models import MODELS
+from graphrec.models import MODELS, Fused
 from graphrec.training import settle_views
 
 HERE = Path(__file__).resolve().parent
@@ -48,13 +48,18 @@ class View:
     fuses: tuple[str, ...] = ()
     minutes: float = 0.0
 
+    @property
+    def is_fusion(self) -> bool:
+        """Whether it weighs several views, on blend rows."""
+        return self.model == Fused.name
+
     def obstacle(self, data: Dataset) -> str:
         """Why the view is left out for a data set; empty if it is not."""
         if self.model not in MODELS:
             return f"this graphrec has no model {self.model}"
         if self.needs == "knowledge" and not len(data.knowledge):
             return "the data has no knowledge"
-        if self.fuses or self.minutes:  # the models that the data can carry
+        if self.is_fusion:  # the models that the data can carry
             return ""
         try:
             self.config(data, self.options)
