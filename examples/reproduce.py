@@ -227,11 +227,11 @@ def tests(rows: list[Row], record: Record) -> str:
     lines = ["| fusion | against its own | metric | fusion | view | p |", "|---|---|---|---:|---:|---:|"]
     done = [row for row in rows if "views" in row]
     for fusion in dict.fromkeys(row["view"] for row in done):
-        keys = [row["key"] for row in done if row["view"] == fusion]
-        table = pd.concat(pd.read_parquet(record.per_user(key)) for key in keys)
+        own = [row for row in done if row["view"] == fusion]
+        table = pd.concat(pd.read_parquet(record.per_user(row["key"])) for row in own)
         means = table.groupby(["view", "user_index"], as_index=False)[list(METRICS)].mean()
         by_view = dict(iter(means.groupby("view")))
-        for view in done[0]["views"]:
+        for view in own[0]["views"]:
             for metric in METRICS:
                 p_value = compare(by_view[FUSION], by_view[view], metric)["p_value"]
                 reached = " | ".join(f"{by_view[name][metric].mean():.4f}" for name in (FUSION, view))

@@ -84,10 +84,12 @@ def test_a_row_may_be_a_whole_configuration(folder: Path) -> None:
     config = folder / "both.toml"
     config.write_text('model = "fused"\n[models.fused]\nviews = ["item_knn", "popularity"]\n')
     row = f'[[row]]\nview = "both"\nmodel = "fused"\nconfig = "{config}"\nminutes = 0.1\n'
-    (folder / "whole.toml").write_text(RECIPE.partition("[[row]]")[0] + row)
+    other = '[[row]]\nview = "other"\nmodel = "fused"\nminutes = 0.01\noptions = { views = ["rp3beta", "ease"] }\n'
+    (folder / "whole.toml").write_text(RECIPE.partition("[[row]]")[0] + row + other)
     done = reproduce(folder, "--recipe", str(folder / "whole.toml"), "--json")
     assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)
+    second, found = json.loads(done.stdout)
+    assert set(second["views"]) == {"rp3beta", "ease"}
     assert found["recall@20"] == 1.0 and found["settings"] == {"model": "fused", "config": str(config)}
     assert set(found["views"]) == {"item_knn", "popularity"} and found["fusion"]["judged"] == {}
 

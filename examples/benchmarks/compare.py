@@ -108,9 +108,11 @@ def run(here: Set, views: list[View], trials: Trials) -> None:
         if why:
             continue
         if view.is_fusion:
-            taken = members(view, views, chosen)
             for seed in trials.seeds:
-                finish_fusion(here, view, taken, seed) if view.fuses else finish_timed(here, view, seed)
+                if view.minutes:
+                    finish_timed(here, view, seed)
+                else:
+                    finish_fusion(here, view, members(view, views, chosen), seed)
             continue
         trial = choose(here, view, trials)
         if trial is not None:
@@ -144,6 +146,9 @@ def main() -> None:
     options = parse(list(recipe["sets"]))
     trials = Trials(options.trials, options.cap, options.seeds, options.settings)
     views = read_views(options.views)
+    untold = [name for name in options.sets if options.settings and not (options.settings / f"{name}.json").exists()]
+    if untold:
+        raise SystemExit(f"{options.settings} tells nothing of {', '.join(untold)}; name others with --sets")
     for name in options.sets if not options.tables else ():
         own = recipe["sets"][name]
         run(Set(name, own, recipe["seed"], options.data / name, options.out / name), views, trials)

@@ -145,7 +145,7 @@ def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) 
 
 
 def finish_timed(here: Set, view: View, seed: int) -> None:
-    """Train what is chosen for the view's minutes by nobody, and judge it, unless that was done."""
+    """Train what graphrec chooses for the view's minutes, and judge it, unless that was done."""
     folder = here.folder / view.name / f"seed-{seed}"
     told = {"seed": seed, "options": {"minutes": view.minutes}}
     if holds(folder / "row.json", told):

@@ -94,9 +94,9 @@ def nearness_loss(
     """How far held-out items are from the top of their lists, and its gradient, in one compiled pass.
 
     L = −Σ_u mean_i 1 / log₂(1 + rank), the mean over u's held-out items, rank = 1 + Σ_c σ((score(u, c) −
-    score(u, i)) / 0.3) over u's candidates c: minus the DCG, with the smooth rank of ApproxNDCG (Qin, Liu & Li 2010,
-    *A general approximation framework for direct optimization of information retrieval measures*, §4). ``score`` is
-    what ``combine`` gives.
+    score(u, i)) / 0.3) over u's candidates c: minus the mean gain in DCG, with the smooth rank of ApproxNDCG (Qin, Liu
+    & Li 2010, *A general approximation framework for direct optimization of information retrieval measures*, §4).
+    ``score`` is what ``combine`` gives.
 
     Args:
         scores: z̃ of the candidates of all P people side by side, and after each one's candidates of the held-out

@@ -230,7 +230,7 @@ def test_a_folder_of_lists_with_the_order_of_use(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_the_order_of_use_alone(tmp_path: Path) -> None:
-    write(tmp_path, sequence="3 1 2 1\n1 4 2 5 1\n", item_list="org_id remap_id\na 1\nb 2\nc 4\nd 5\n")
+    write(tmp_path, sequence="3 1 2 1\n1 4 2 5 1\n", item_list="org_id remap_id\nus-1 1\nus-2 2\nus-3 4\neu-4 5\n")
     data = read_dataset(tmp_path)
     assert data.source["split"] == "last" and data.source["duplicates"] == 1
     assert data.features == {}  # what items are called elsewhere tells nothing of them

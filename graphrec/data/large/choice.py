@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from graphrec.data.formats import LISTS
 from graphrec.data.large.memory import available_memory
 from graphrec.data.large.sources import is_glob
 from graphrec.data.request import Request
@@ -14,8 +15,7 @@ from graphrec.errors import UsageError
 # compress well.
 IN_MEMORY = {".parquet": 20, "text": 8}
 SHARE = 0.5  # of the memory that is available
-# files of folders with a form of their own
-KNOWN = ("train.txt", "sequence.txt", "ratings_final.txt", "dataset.json")
+KNOWN = (*LISTS, "ratings_final.txt", "dataset.json")  # files of folders with a form of their own
 
 
 def is_large(request: Request, limit: int | None) -> bool:
