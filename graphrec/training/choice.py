@@ -24,6 +24,8 @@ MIN_EPOCHS = 10  # of a trained view that is worth having
 SMALL = 5000  # items up to which ease takes the place of rp3beta
 EPOCHS_PER_JUDGING = 8
 DENSE = 0.005  # of all pairs used: from there on the losses by pairs are ahead of the softmax (Gowalla has .0006)
+HOTTEST, COLDEST = 0.4, 0.08  # temperatures of the softmax
+SHORT, LONG = 200_000, 1_000_000  # rows to fit on up to which a batch has 1,024 and 2,048 of them; then 4,096
 
 VIEWS: dict[str, dict[str, Any]] = {
     "item_knn": {},
@@ -32,7 +34,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "ease": {},
     "knowledge_knn": {},
     "slim": {},
-    "lightgcn": {"layers": 2},
+    "lightgcn": {"layers": 1, "width": 128},
     "gat": {"layers": 2, "relation_gain": True},
     "history": {"pooling": "mean", "temperature": 0.7, "dropout": 0.3},
     "history-sequence": {"pooling": "sequence"},
@@ -40,10 +42,10 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 """What is proposed, in this order, and with which settings: those without gradients from the surest to the dearest."""
 SPARSE: dict[str, dict[str, Any]] = {
-    "lightgcn": {"loss": "softmax", "temperature": 0.2, "l2": 1e-4},
-    "gat": {"loss": "softmax", "temperature": 0.2, "l2": 1e-4, "attention_l2": 1e-3},
+    "lightgcn": {"loss": "softmax", "l2": 1e-4},
+    "gat": {"loss": "softmax", "l2": 1e-4, "attention_l2": 1e-3},
 }
-"""With which settings besides, where the data are not dense."""
+"""With which settings besides, and a temperature, where the data are not dense."""
 
 
 @dataclass(frozen=True)
@@ -223,13 +225,26 @@ def _names_no_views(values: Mapping[str, Any], options: Mapping[str, Any]) -> bo
 
 
 def _proposed(dataset: Dataset, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with the proposed views below them."""
-    given = values.get("models", {})
+    """The values with the proposed views, and training that suits the data's size, below them."""
+    given, rows = values.get("models", {}), int((dataset.interactions.part == Part.FIT).sum())
     dense = len(dataset.interactions) >= DENSE * dataset.num_users * dataset.num_items
-    besides = {} if dense else SPARSE
     views = [view for view in VIEWS if view not in _unfit(dataset)]
-    models = {view: {**VIEWS[view], **besides.get(view, {}), **given.get(view, {})} for view in views}
-    return {**values, "models": {**given, **models, Fused.name: {**given.get(Fused.name, {}), "views": views}}}
+    models = {}
+    for view in views:
+        besides = {} if dense or view not in SPARSE else {**SPARSE[view], "temperature": temperature_for(rows)}
+        models[view] = {**VIEWS[view], **besides, **given.get(view, {})}
+    training = {"batch_size": 1024 if rows <= SHORT else 2048 if rows <= LONG else 4096, **values.get("training", {})}
+    fused = {**given.get(Fused.name, {}), "views": views}
+    return {**values, "training": training, "models": {**given, **models, Fused.name: fused}}
+
+
+def temperature_for(rows: int) -> float:
+    """Of the softmax: the more rows there are to fit on, the less its vectors need to be held together.
+
+    >>> [temperature_for(rows) for rows in (10_000, 100_000, 1_000_000)]
+    [0.4, 0.28, 0.09]
+    """
+    return round(min(HOTTEST, max(COLDEST, 90 / max(rows, 1) ** 0.5)), 2)
 
 
 def _unfit(dataset: Dataset) -> dict[str, str]:

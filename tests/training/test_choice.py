@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import graphrec
-from graphrec.data import Dataset, synthetic
+from graphrec.data import Dataset, Part, synthetic
 from graphrec.errors import DataError, UsageError
 from graphrec.training import choice, choose, fit_model
 from graphrec.training.choice import MIN_EPOCHS, VIEWS
@@ -109,7 +109,7 @@ def test_what_is_named_stays() -> None:
 def test_options_reach_the_proposed_views() -> None:
     chosen = choose(WORLD, minutes=10, clock=ticking(1e-4), dropout=0.1, width=8, refit=False)
     assert chosen.config.models["history"].dropout == 0.1
-    assert chosen.config.models["lightgcn"].width == 8 and chosen.config.models["lightgcn"].layers == 2
+    assert chosen.config.models["lightgcn"].width == 8 and chosen.config.models["lightgcn"].layers == 1
     assert not chosen.config.refit
 
 
@@ -118,6 +118,26 @@ def test_the_loss_follows_how_dense_the_data_are(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(choice, "DENSE", dense)
     models = choose(WORLD, minutes=10, clock=ticking(1e-4)).config.models
     assert models["lightgcn"].loss == models["gat"].loss == loss
+
+
+@pytest.mark.parametrize(("rows", "batch"), [(200_000, 1024), (200_001, 2048), (1_000_000, 2048), (1_000_001, 4096)])
+def test_larger_data_have_larger_batches(monkeypatch: pytest.MonkeyPatch, rows: int, batch: int) -> None:
+    """The world has so many rows for every row of the case, and its limits are as much nearer."""
+    fit_rows = int((WORLD.interactions.part == Part.FIT).sum())
+    for name in ("SHORT", "LONG"):
+        monkeypatch.setattr(choice, name, getattr(choice, name) + fit_rows - rows)
+    assert choose(WORLD, minutes=10, clock=ticking(1e-4)).config.training.batch_size == batch
+    given = choose(WORLD, {"training": {"batch_size": 64}}, minutes=10, clock=ticking(1e-4))
+    assert given.config.training.batch_size == 64
+
+
+def test_the_temperature_falls_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [choice.temperature_for(rows) for rows in (0, 1, 50_000, 90_000, 810_000, 10**9)]
+    assert found == [0.4, 0.4, 0.4, 0.3, 0.1, 0.08]
+    monkeypatch.setattr(choice, "DENSE", 1.1)
+    monkeypatch.setattr(choice, "HOTTEST", 0.35)
+    models = choose(WORLD, {"models": {"gat": {"temperature": 0.5}}}, minutes=10, clock=ticking(1e-4)).config.models
+    assert (models["lightgcn"].temperature, models["gat"].temperature) == (0.35, 0.5)
 
 
 def test_the_same_paces_give_the_same_configuration_and_it_trains() -> None:
