@@ -177,6 +177,7 @@ def test_compare_from_end_to_end(script, tmp_path: Path, monkeypatch, capsys) ->
     assert against_best["mean_b"] == pytest.approx(max(reached.values()))
     fused = found["views"]["fused"][0]
     assert fused["options"] == {"views": ["item_knn", "lightgcn"]}
+    assert f"within 0.5 % {', '.join(fused['enough'])}" in told.out
     monkeypatch.setattr("sys.argv", [*compare.sys.argv, "--tables"])
     compare.main()
     assert capsys.readouterr().out == told.out

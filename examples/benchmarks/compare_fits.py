@@ -141,7 +141,7 @@ def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) 
         judge(here, model, here.folder / f"{view.name}-{kind}" / folder.name, told)
     model.chosen = used[0]
     model.set_weights(*used[1:])
-    judge(here, model, folder, told | {"reason": fusion.reason})
+    judge(here, model, folder, told | {"reason": fusion.reason, "enough": fusion.enough})
 
 
 def finish_timed(here: Set, view: View, seed: int) -> None:
@@ -154,7 +154,8 @@ def finish_timed(here: Set, view: View, seed: int) -> None:
     config = choose(here.data, minutes=view.minutes, seed=seed).config
     fitted = fit_model(here.data, config)
     assert fitted.fusion is not None
-    found = {"views": fitted.fusion.views, "reason": fitted.fusion.reason, "seconds": round(time.monotonic() - begun)}
+    seconds, fusion = round(time.monotonic() - begun), fitted.fusion
+    found = {"views": fusion.views, "reason": fusion.reason, "enough": fusion.enough, "seconds": seconds}
     judge(here, fitted.model, folder, told | found)
 
 

@@ -121,6 +121,7 @@ def settings(row: Row) -> str:
     told |= {"epochs": row["epochs"]} if row.get("epochs") else {}
     told |= {"views": ", ".join(row["views"])} if "views" in row else {}
     told |= {"used": row["reason"]} if "reason" in row else {}
+    told |= {"within 0.5 %": ", ".join(row["enough"])} if "enough" in row else {}
     return "; ".join(f"{name} {value}" for name, value in told.items()) or "defaults"
 
 

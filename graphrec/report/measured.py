@@ -104,8 +104,8 @@ def fusion_section(run: Run) -> Html | None:
         return None
     words = page.tag("p", page.tag("strong", _verdict(fusion)), " ", _sentence(fusion["reason"]))
     counts = (
-        f"The weights were fitted on {fusion['num_fit_rows']:,} held-out rows of {fusion['num_fit_users']:,} people "
-        f"and judged on the rows of {fusion['num_judges']:,} others."
+        f"The weights were fitted on {fusion['num_fit_rows']:,} held-out rows of {fusion['num_fit_users']:,} people. "
+        f"What they are worth was judged on rows of {fusion['num_judges']:,} people, with weights that others fitted."
     )
     if not fusion["num_fit_users"]:
         counts = "No weights were fitted."
@@ -116,7 +116,7 @@ def fusion_section(run: Run) -> Html | None:
         names |= {name: f"{name}, constant weights" for name in fusion["fewer"]}
         judged = fusion["judged"] | fusion["fewer"]
         rows = [(names.get(name, name), found["recall@20"], found["ndcg@20"]) for name, found in judged.items()]
-        inside.append(page.table("What the judging half found", ["score", "Recall@20", "NDCG@20"], rows))
+        inside.append(page.table("What those who judged found", ["score", "Recall@20", "NDCG@20"], rows))
         if not fusion["chosen"] and len(fusion["enough"]) < len(fusion["views"]):
             alone = f"With {' and '.join(fusion['enough'])} alone, NDCG@20 is within 0.5 % of what is used."
             inside.append(page.tag("p", alone))

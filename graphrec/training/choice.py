@@ -34,7 +34,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "ease": {},
     "knowledge_knn": {},
     "slim": {},
-    "lightgcn": {"layers": 1, "width": 128},
+    "lightgcn": {"layers": 2, "width": 128},
     "gat": {"layers": 2, "relation_gain": True},
     "history": {"pooling": "mean", "temperature": 0.7, "dropout": 0.3},
     "history-sequence": {"pooling": "sequence"},
@@ -42,7 +42,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 """What is proposed, in this order, and with which settings: those without gradients from the surest to the dearest."""
 SPARSE: dict[str, dict[str, Any]] = {
-    "lightgcn": {"loss": "softmax", "l2": 1e-4},
+    "lightgcn": {"layers": 1, "loss": "softmax", "l2": 1e-4},
     "gat": {"loss": "softmax", "l2": 1e-4, "attention_l2": 1e-3},
 }
 """With which settings besides, and a temperature, where the data are not dense."""

@@ -5,6 +5,7 @@ S views, B users in a block, P users, N of their candidates and held-out items, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +58,20 @@ class HeldOut:
         return loss, by_attention, by_gamma * gamma
 
 
+def join(parts: Sequence[HeldOut]) -> HeldOut:
+    """Those of some users and then those of others."""
+    scores, items, held, of_user, of_item = (
+        torch.cat([getattr(part, name) for part in parts], dim=-1)
+        for name in ("scores", "items", "held", "of_user", "of_item")
+    )
+    return HeldOut(scores, items, _starts([part.start.diff() for part in parts]), held, of_user, of_item)
+
+
+def _starts(sizes: Sequence[Tensor]) -> Tensor:
+    """Where each user begins, and the end."""
+    return torch.nn.functional.pad(torch.cat(list(sizes)).cumsum(0), (1, 0))
+
+
 @torch.no_grad()
 def hold_out(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> HeldOut:
     """Held-out items within reach and the candidates of their users, on the CPU.
@@ -71,7 +86,7 @@ def hold_out(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator
     parts = [_of_block(fused, blend, block, generator) for block in blocks]
     scores, items, of_item = (torch.cat([part[place] for part in parts], dim=-1).cpu() for place in range(3))
     size, held, of_user = (torch.cat([part[place] for part in parts]).cpu() for place in range(3, 6))
-    return HeldOut(scores, items, torch.nn.functional.pad(size.cumsum(0), (1, 0)), held, of_user, of_item)
+    return HeldOut(scores, items, _starts([size]), held, of_user, of_item)
 
 
 def _of_block(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -95,10 +95,10 @@ def seconds_to_fuse(views: int, graph: HeteroGraph, select: CSR, settings: Fused
     """
     work = LISTED * views * graph.num_items * int((select.degree > 0).sum())
     if views > 1:
-        fitted, judges = (min(graph.num_users // 2, most) for most in (MAX_FIT_USERS, MAX_JUDGES))
+        fitted, judges = (min(graph.num_users, 2 * most) for most in (MAX_FIT_USERS, MAX_JUDGES))  # of both halves
         work += WEIGHED * views * graph.num_items * (fitted * (1 + 1 / FIRST_USERS) + judges)
         candidates = min(graph.num_items, (views + 1) * settings.candidates + settings.negatives)
-        work += COMPARED * views * candidates * fitted * EVALUATIONS * (views + 1)
+        work += COMPARED * views * candidates * 2 * fitted * EVALUATIONS * (views + 1)  # by halves, and as a whole
     return work / speed / torch.get_num_threads()
 
 

@@ -1,4 +1,4 @@
-"""Stacking: the weights of a fusion, fitted on rows that no view has seen, and judged on other people's.
+"""Stacking: the weights of a fusion, fitted on rows that no view has seen, and judged on people who did not fit them.
 
 S views.
 """
@@ -6,7 +6,7 @@ S views.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,15 +25,15 @@ from graphrec.models.fused_settings import FusedSettings
 from graphrec.ranking import rank
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training.held_out import WITHIN, HeldOut, hold_out
+from graphrec.training.held_out import WITHIN, HeldOut, hold_out, join
 
 MIN_USERS = 20
 """Fewer users with a blend row can neither fit nor judge anything."""
-MAX_FIT_USERS = 10_000
+MAX_FIT_USERS = 7500
 FIRST_USERS = 3
 """One in so many of those who fit does so first."""
-MAX_FIT_ROWS = 30_000
-MAX_JUDGES = 5000
+MAX_FIT_ROWS = 22_500
+MAX_JUDGES = 3750
 _STEPS = 40
 JUDGED_BY = "ndcg@20"
 ENOUGH = 0.995
@@ -61,7 +61,7 @@ class FusionReport:
         attention: w of each view, by context, as for ``scale``.
         enough: the fewest views that have 99.5 % of the NDCG@20 of what is used; all of them where nobody could judge.
         num_fit_users, num_fit_rows: who and what the weights were fitted on.
-        num_judges: users who judged.
+        num_judges: users who judged weights that others fitted.
         judged: recall@20 and ndcg@20 over the judges of every view, of the plain ``mean``, of fitted ``constant``
             weights (w = 0), and of ``fused``; empty where nobody could judge.
         fewer: the same of constant weights of ever fewer of the views, down to two, named like ``gat + item_knn``.
@@ -88,7 +88,7 @@ class FusionReport:
 
 
 def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
-    """Fit a fusion's weights on half of the users with blend rows and let the other half judge.
+    """Fit a fusion's weights on the users with blend rows, and let each half of them judge what the other half fits.
 
     The loss is how far the held-out rows are from the top of their lists: minus 1 / log₂(1 + rank), the mean over each
     user's rows and then over the users, where a row's rank is 1 plus the number of its user's candidates above it, each
@@ -100,19 +100,20 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
 
     Candidates are the best ``candidates`` items of every view and of the fusion as it stands, and ``negatives`` uniform
     ones; what u has trained on and u's other held-out items are left out. Attention may lift items that no view holds
-    dear; so a third of the users fit first, and what those weights lift is among the candidates of all. Held-out items
-    that are among no view's best 50 do not count: no weights can bring them into a short list.
+    dear; so a third of each half fits first, and what those weights lift is among the candidates of all of it. Held-out
+    items that are among no view's best 50 do not count: no weights can bring them into a short list.
 
-    Whatever has the best NDCG@20 over the judges is used: the fusion by attention, with constant weights, the plain
-    mean, or one view alone. With too few users the plain mean stays; a single view is used as it is. So that people
-    know which views they could do without, one view after another is taken away from the constant weights, each time
-    the one that is missed least on the rows to fit on, and what is left is judged too.
+    Whatever has the best NDCG@20 over the judges of both halves is used: the fusion by attention, with constant
+    weights, the plain mean, or one view alone. Weights that are used are then fitted on both halves together. With too
+    few users the plain mean stays; a single view is used as it is. So that people know which views they could do
+    without, one view after another is taken away from the constant weights, each time the one that is missed least on
+    the rows of both halves, and what is left is fitted and judged by halves too.
 
     Args:
         fused: with fitted views; its weights and choice are overwritten.
         blend: CSR [U, I] of rows that neither the views nor their stopping have seen.
-        seed: decides the halves and the uniform negatives. The halves have at most 10,000 and 5,000 users, the first
-            only as many as 30,000 rows take.
+        seed: decides the halves and the uniform negatives. Of each half at most 7,500 users fit, and only as many as
+            22,500 rows take, and at most 3,750 judge.
 
     Raises:
         TrainingError: a view's scores or the loss are not finite.
@@ -123,24 +124,17 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     if len(users) < MIN_USERS:
         return _plain_mean_stays(fused, f"{len(users)} users have blend rows, at least {MIN_USERS} are needed")
     generator = generator_for(seed)
-    users = users[torch.randperm(len(users), generator=generator).to(users.device)]
-    half = len(users) // 2
-    fit_users, judges = users[:half][:MAX_FIT_USERS], users[half:][:MAX_JUDGES].sort().values
-    rows_before = blend.degree[fit_users].cumsum(dim=0) - blend.degree[fit_users]
-    fit_users = fit_users[rows_before < MAX_FIT_ROWS].sort().values
-    mean = fitted = _plain_mean(fused)
-    for some in (fit_users[::FIRST_USERS], fit_users):
-        fused.set_weights(*fitted)
-        rows = hold_out(fused, blend, some, generator)
-        fitted = _minimise(rows, fused.settings, attention=True) if rows.num_rows else mean
-    if not rows.num_rows:
+    halves = users[torch.randperm(len(users), generator=generator).to(users.device)].chunk(2)
+    rows = [_rows_to_fit(fused, blend, half, generator) for half in halves]
+    if not all(half.num_rows for half in rows):
         return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
-    constant = _minimise(rows, fused.settings, attention=False)
-    contenders = {"mean": mean, "constant": constant, "fused": fitted}
-    fewer = _take_away(rows, constant, fused.settings)
-    found = _judge(fused, blend, judges, contenders | fewer)
+    whole = join(rows)
+    constant, fitted = (_minimise(whole, fused.settings, attention=attention) for attention in (False, True))
+    fewer = _take_away(whole, constant, fused.settings)
+    found = _judge_across(fused, blend, halves, rows, fewer)
     judged = {name: own for name, own in found.items() if name not in fewer}
     best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
+    contenders = {"mean": _plain_mean(fused), "constant": constant, "fused": fitted}
     fused.set_weights(*contenders.get(best, fitted))
     fused.chosen = None if best in contenders else best
     reason = f"{_WINNERS.get(best, f'the view {best} alone')} has the best {JUDGED_BY} over the judges"
@@ -148,9 +142,9 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
         fused,
         reason,
         constant[1],
-        num_fit_users=rows.num_users,
-        num_fit_rows=rows.num_rows,
-        num_judges=len(judges),
+        num_fit_users=whole.num_users,
+        num_fit_rows=whole.num_rows,
+        num_judges=sum(min(len(half), MAX_JUDGES) for half in halves),
         judged=judged,
         fewer={name: found[name] for name in fewer},
         enough=_enough(
@@ -160,22 +154,54 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     )
 
 
+def _rows_to_fit(fused: Fused, blend: CSR, users: Tensor, generator: torch.Generator) -> HeldOut:
+    """Held-out rows of as many of the users as may fit, in whose candidates is what weights of a third of them lift."""
+    users = users[:MAX_FIT_USERS]
+    rows_before = blend.degree[users].cumsum(dim=0) - blend.degree[users]
+    users = users[rows_before < MAX_FIT_ROWS].sort().values
+    fused.set_weights(*_plain_mean(fused))
+    first = hold_out(fused, blend, users[::FIRST_USERS], generator)
+    if first.num_rows:
+        fused.set_weights(*_minimise(first, fused.settings, attention=True))
+    return hold_out(fused, blend, users, generator)
+
+
+def _judge_across(
+    fused: Fused, blend: CSR, halves: Sequence[Tensor], rows: Sequence[HeldOut], fewer: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, float]]:
+    """What every view, every kind of weights and ever fewer views reach, where each half judges the other's weights."""
+    totals: dict[str, dict[str, float]] = {}
+    judges = [half[:MAX_JUDGES].sort().values for half in halves]
+    for own, others in zip(rows, reversed(judges), strict=True):
+        contenders = {"mean": _plain_mean(fused)}
+        for name, attention in (("constant", False), ("fused", True)):
+            contenders[name] = _minimise(own, fused.settings, attention=attention)
+        for name, kept in fewer.items():
+            contenders[name] = _minimise(own, fused.settings, attention=False, kept=kept)
+        for name, found in _judge(fused, blend, others, contenders).items():
+            total = totals.setdefault(name, dict.fromkeys(found, 0.0))
+            for metric, value in found.items():
+                total[metric] += value * len(others) / sum(map(len, judges))
+    return totals
+
+
 def _enough(sets: dict[str, dict[str, float]], used: dict[str, float], views: tuple[str, ...]) -> tuple[str, ...]:
     """The smallest of the sets that is as good as what is used, but for a little; else all views."""
     good = [tuple(name.split(_AND)) for name, found in sets.items() if found[JUDGED_BY] >= ENOUGH * used[JUDGED_BY]]
     return min(good, key=len, default=views)
 
 
-def _take_away(rows: HeldOut, weights: Weights, settings: FusedSettings) -> dict[str, Weights]:
-    """Constant weights of ever fewer views, down to two, by their names."""
+def _take_away(rows: HeldOut, weights: Weights, settings: FusedSettings) -> dict[str, list[int]]:
+    """Ever fewer views, down to two, by their names: each time without the one that constant weights miss least."""
     found = {}
     kept = list(range(len(settings.views)))
     while len(kept) > 2:
         attention, scale = weights
         losses = {view: rows.loss(attention, scale.index_fill(0, torch.tensor(view), -torch.inf))[0] for view in kept}
-        kept.remove(min(kept, key=losses.__getitem__))
-        weights = _minimise(rows, settings, attention=False, kept=kept)
-        found[_AND.join(settings.views[view] for view in kept)] = weights
+        kept = [view for view in kept if view != min(kept, key=losses.__getitem__)]
+        found[_AND.join(settings.views[view] for view in kept)] = kept
+        if len(kept) > 2:
+            weights = _minimise(rows, settings, attention=False, kept=kept)
     return found
 
 

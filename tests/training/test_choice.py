@@ -109,15 +109,18 @@ def test_what_is_named_stays() -> None:
 def test_options_reach_the_proposed_views() -> None:
     chosen = choose(WORLD, minutes=10, clock=ticking(1e-4), dropout=0.1, width=8, refit=False)
     assert chosen.config.models["history"].dropout == 0.1
-    assert chosen.config.models["lightgcn"].width == 8 and chosen.config.models["lightgcn"].layers == 1
+    assert chosen.config.models["lightgcn"].width == 8 and chosen.config.models["lightgcn"].layers == 2
     assert not chosen.config.refit
 
 
-@pytest.mark.parametrize(("dense", "loss"), [(0.0, "bpr"), (1.1, "softmax")])
-def test_the_loss_follows_how_dense_the_data_are(monkeypatch: pytest.MonkeyPatch, dense: float, loss: str) -> None:
+@pytest.mark.parametrize(("dense", "loss", "layers"), [(0.0, "bpr", 2), (1.1, "softmax", 1)])
+def test_loss_and_layers_follow_how_dense_the_data_are(
+    monkeypatch: pytest.MonkeyPatch, dense: float, loss: str, layers: int
+) -> None:
     monkeypatch.setattr(choice, "DENSE", dense)
     models = choose(WORLD, minutes=10, clock=ticking(1e-4)).config.models
     assert models["lightgcn"].loss == models["gat"].loss == loss
+    assert (models["lightgcn"].layers, models["gat"].layers) == (layers, 2)
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(200_000, 1024), (200_001, 2048), (1_000_000, 2048), (1_000_001, 4096)])

@@ -93,17 +93,17 @@ def test_two_halves_of_the_truth_are_fused() -> None:
     best = max(report.judged[name]["ndcg@20"] for name in views)
     for weights in ("mean", "constant", "fused"):  # the truth is the plain mean; what was fitted is next to it
         assert report.judged[weights]["ndcg@20"] > best + 0.25
-    assert report.num_fit_users == report.num_judges == USERS // 2
-    assert USERS // 2 <= report.num_fit_rows <= 3 * USERS // 2
+    assert report.num_fit_users == report.num_judges == USERS
+    assert USERS <= report.num_fit_rows <= 3 * USERS
 
 
 def test_no_more_users_fit_than_the_rows_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each user has three rows: with the fourth user there are as many as may be."""
+    """Each user has three rows: with the fourth user of a half there are as many as may be."""
     graph, blend, users, items = planted()
     monkeypatch.setattr(stacking, "MAX_FIT_ROWS", 10)
     report = fit_fusion(fusion_of(graph, {"good": (users, items), "noise": noise(1)}), blend, seed=0)
-    assert report.num_fit_users == 4
-    assert report.num_judges == USERS // 2
+    assert report.num_fit_users == 2 * 4
+    assert report.num_judges == USERS
 
 
 def test_without_a_gain_the_best_view_is_chosen() -> None:
@@ -115,16 +115,47 @@ def test_without_a_gain_the_best_view_is_chosen() -> None:
     assert report.reason == "the view good alone has the best ndcg@20 over the judges"
 
 
-def test_the_judges_are_the_other_half_and_ranked_in_full() -> None:
-    """Every view's figures are those of an evaluation over the users who did not fit."""
+def test_the_judges_are_ranked_in_full() -> None:
+    """Every view's figures are those of an evaluation over all who judge, of whom the halves have 61 and 60."""
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
     report = fit_fusion(model, blend, seed=4)
-    order = torch.randperm(USERS, generator=generator_for(4))
-    judges = set(order[USERS // 2 :].tolist())
-    rows = [(u, i) for u, i in zip(blend.row_index().tolist(), blend.col.tolist(), strict=True) if u in judges]
-    found = evaluate(model.views["noise"].score_block, train=graph.seen, test=pairs(rows, USERS, ITEMS), ks=(20,))
+    found = evaluate(model.views["noise"].score_block, train=graph.seen, test=blend, ks=(20,))
     assert report.judged["noise"]["recall@20"] == pytest.approx(found.metrics["recall@20"])
+    rows = [(u, i) for u, i in zip(blend.row_index().tolist(), blend.col.tolist(), strict=True) if u != 17]
+    report, odd = fit_fusion(model, pairs(rows, USERS, ITEMS), seed=4), pairs(rows, USERS, ITEMS)
+    found = evaluate(model.views["noise"].score_block, train=graph.seen, test=odd, ks=(20,))
+    assert report.judged["noise"]["ndcg@20"] == pytest.approx(found.metrics["ndcg@20"])
+
+
+def test_each_half_judges_what_the_other_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is used in the end both have fitted together."""
+    graph, blend, users, items = planted()
+    truth = {"first": (users[:, :3], items[:, :3]), "second": (users[:, 3:], items[:, 3:])}
+    model = fusion_of(graph, {**truth, "noise": noise(1)})
+    halves = [half.sort().values for half in torch.randperm(USERS, generator=generator_for(0)).chunk(2)]
+    fitted, judged, minimise, judge = [], [], stacking._minimise, stacking._judge
+
+    def watched(rows: held_out.HeldOut, settings: FusedSettings, **how: bool) -> stacking.Weights:
+        found = minimise(rows, settings, **how)
+        fitted.append((rows.num_rows, how["attention"], *found))
+        return found
+
+    def watched_judge(model: Fused, blend: CSR, judges: Tensor, contenders: dict[str, stacking.Weights]) -> object:
+        judged.append((judges, contenders["fused"]))
+        return judge(model, blend, judges, contenders)
+
+    monkeypatch.setattr(stacking, "_minimise", watched)
+    monkeypatch.setattr(stacking, "_judge", watched_judge)
+    report = fit_fusion(model, blend, seed=0)
+    for (judges, weights), others, fits in zip(judged, halves[::-1], halves, strict=True):
+        assert torch.equal(judges, others)
+        own = [rows for rows, attention, *found in fitted if attention and torch.equal(found[0], weights[0])]
+        assert own and own[0] <= sum(len(blend.rows(int(user))) for user in fits) < report.num_fit_rows
+    assert report.chosen is None and report.reason.startswith("the fusion")
+    at_the_end = max(fitted, key=lambda fit: (fit[0], fit[1] == bool(model.attention.any())))
+    assert at_the_end[0] == report.num_fit_rows
+    assert torch.equal(at_the_end[2], model.attention) and torch.equal(at_the_end[3], model.log_scale)
 
 
 def test_candidates_are_unknown_and_count_once() -> None:
