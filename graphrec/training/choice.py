@@ -24,7 +24,7 @@ MIN_EPOCHS = 10  # of a trained view that is worth having
 SMALL = 5000  # items up to which ease takes the place of rp3beta
 EPOCHS_PER_JUDGING = 8
 DENSE = 0.005  # of all pairs used: from there on the losses by pairs are ahead of the softmax (Gowalla has .0006)
-HOTTEST, COLDEST = 0.4, 0.08  # temperatures of the softmax
+HOTTEST, COLDEST = 0.8, 0.08  # temperatures of the softmax
 SHORT, LONG = 200_000, 1_000_000  # rows to fit on up to which a batch has 1,024 and 2,048 of them; then 4,096
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -81,8 +81,8 @@ def choose(
 
     Where neither a model nor views are named, views are proposed (``VIEWS``): ``ease`` up to 5,000 items and
     ``rp3beta`` beyond, ``gat`` where there is knowledge, the others where the data can carry them; ``lightgcn`` and
-    ``gat`` learn by softmax where fewer than 1 in 200 of all pairs are used, else by pairs. Of the time, a fifth is
-    kept in hand. Views without gradients are taken in their order while all together, and weighing them, need no more
+    ``gat`` learn by softmax where fewer than 1 in 200 of all pairs are used, at a temperature that falls with the rows,
+    else by pairs; batches grow with the rows. Of the time, a fifth is kept in hand. Views without gradients are taken in their order while all together, and weighing them, need no more
     than a third. Trained views share what is left evenly, less what one cannot use; while one of them would get fewer
     than ten epochs, the one that would get fewest is left out. Where models are named, they stay, and the epochs alone
     are chosen.
@@ -242,7 +242,7 @@ def temperature_for(rows: int) -> float:
     """Of the softmax: the more rows there are to fit on, the less its vectors need to be held together.
 
     >>> [temperature_for(rows) for rows in (10_000, 100_000, 1_000_000)]
-    [0.4, 0.28, 0.09]
+    [0.8, 0.28, 0.09]
     """
     return round(min(HOTTEST, max(COLDEST, 90 / max(rows, 1) ** 0.5)), 2)
 

@@ -135,8 +135,8 @@ def test_larger_data_have_larger_batches(monkeypatch: pytest.MonkeyPatch, rows: 
 
 
 def test_the_temperature_falls_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [choice.temperature_for(rows) for rows in (0, 1, 50_000, 90_000, 810_000, 10**9)]
-    assert found == [0.4, 0.4, 0.4, 0.3, 0.1, 0.08]
+    found = [choice.temperature_for(rows) for rows in (0, 1, 22_500, 90_000, 810_000, 10**9)]
+    assert found == [0.8, 0.8, 0.6, 0.3, 0.1, 0.08]
     monkeypatch.setattr(choice, "DENSE", 1.1)
     monkeypatch.setattr(choice, "HOTTEST", 0.35)
     models = choose(WORLD, {"models": {"gat": {"temperature": 0.5}}}, minutes=10, clock=ticking(1e-4)).config.models
