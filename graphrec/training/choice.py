@@ -82,10 +82,10 @@ def choose(
     Where neither a model nor views are named, views are proposed (``VIEWS``): ``ease`` up to 5,000 items and
     ``rp3beta`` beyond, ``gat`` where there is knowledge, the others where the data can carry them; ``lightgcn`` and
     ``gat`` learn by softmax where fewer than 1 in 200 of all pairs are used, at a temperature that falls with the rows,
-    else by pairs; batches grow with the rows. Of the time, a fifth is kept in hand. Views without gradients are taken in their order while all together, and weighing them, need no more
-    than a third. Trained views share what is left evenly, less what one cannot use; while one of them would get fewer
-    than ten epochs, the one that would get fewest is left out. Where models are named, they stay, and the epochs alone
-    are chosen.
+    else by pairs; batches grow with the rows. Of the time, a fifth is kept in hand. Views without gradients are taken
+    in their order while all together, and weighing them, need no more than a third. Trained views share what is left
+    evenly, less what one cannot use; while one of them would get fewer than ten epochs, the one that would get fewest
+    is left out. Where models are named, they stay, and the epochs alone are chosen.
 
     How long things take is measured: a sparse product, and a few steps and lists of each trained view.
 
