@@ -40,7 +40,7 @@ SPECTRAL = 4.0  # for each of R·n
 FILTERED = 1 / 160  # and for each of I·(I·n + 4R), where every item is filtered for a table
 # and for each score of a view in a fusion, from weighing five views there, spectral one of them: of people who fit or
 # judge, of people whose lists are made, and of a candidate in each of so many evaluations of the loss
-WEIGHED, LISTED, COMPARED, EVALUATIONS = 1.5, 0.5, 1 / 12, 30
+WEIGHED, LISTED, COMPARED, EVALUATIONS = 0.75, 0.6, 1 / 30, 30
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,8 @@ def _take_away(rows: HeldOut, weights: Weights, settings: FusedSettings) -> dict
     while len(kept) > 2:
         attention, scale = weights
         losses = {view: rows.loss(attention, scale.index_fill(0, torch.tensor(view), -torch.inf))[0] for view in kept}
-        kept = [view for view in kept if view != min(kept, key=losses.__getitem__)]
+        missed_least = min(kept, key=losses.__getitem__)
+        kept = [view for view in kept if view != missed_least]
         found[_AND.join(settings.views[view] for view in kept)] = kept
         if len(kept) > 2:
             weights = _minimise(rows, settings, attention=False, kept=kept)

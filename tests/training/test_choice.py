@@ -125,7 +125,7 @@ def test_loss_and_layers_follow_how_dense_the_data_are(
 
 @pytest.mark.parametrize(("rows", "batch"), [(200_000, 1024), (200_001, 2048), (1_000_000, 2048), (1_000_001, 4096)])
 def test_larger_data_have_larger_batches(monkeypatch: pytest.MonkeyPatch, rows: int, batch: int) -> None:
-    """The world has so many rows for every row of the case, and its limits are as much nearer."""
+    """The limits are moved by as much as the world has fewer rows than the case."""
     fit_rows = int((WORLD.interactions.part == Part.FIT).sum())
     for name in ("SHORT", "LONG"):
         monkeypatch.setattr(choice, name, getattr(choice, name) + fit_rows - rows)

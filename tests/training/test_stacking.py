@@ -116,7 +116,7 @@ def test_without_a_gain_the_best_view_is_chosen() -> None:
 
 
 def test_the_judges_are_ranked_in_full() -> None:
-    """Every view's figures are those of an evaluation over all who judge, of whom the halves have 61 and 60."""
+    """Every view's figures are those of an evaluation over all who judge, also where one half has a user more."""
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
     report = fit_fusion(model, blend, seed=4)
