@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -129,12 +130,12 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     if not all(half.num_rows for half in rows):
         return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
     whole = join(rows)
-    constant, fitted = (_minimise(whole, fused.settings, attention=attention) for attention in (False, True))
+    constant, fitted = _fit(whole, fused.settings)
     fewer = _take_away(whole, constant, fused.settings)
     found = _judge_across(fused, blend, halves, rows, fewer)
     judged = {name: own for name, own in found.items() if name not in fewer}
     best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
-    contenders = {"mean": _plain_mean(fused), "constant": constant, "fused": fitted}
+    contenders = {"mean": _plain_mean(fused.settings), "constant": constant, "fused": fitted}
     fused.set_weights(*contenders.get(best, fitted))
     fused.chosen = None if best in contenders else best
     reason = f"{_WINNERS.get(best, f'the view {best} alone')} has the best {JUDGED_BY} over the judges"
@@ -159,10 +160,10 @@ def _rows_to_fit(fused: Fused, blend: CSR, users: Tensor, generator: torch.Gener
     users = users[:MAX_FIT_USERS]
     rows_before = blend.degree[users].cumsum(dim=0) - blend.degree[users]
     users = users[rows_before < MAX_FIT_ROWS].sort().values
-    fused.set_weights(*_plain_mean(fused))
+    fused.set_weights(*_plain_mean(fused.settings))
     first = hold_out(fused, blend, users[::FIRST_USERS], generator)
     if first.num_rows:
-        fused.set_weights(*_minimise(first, fused.settings, attention=True))
+        fused.set_weights(*_fit(first, fused.settings)[1])
     return hold_out(fused, blend, users, generator)
 
 
@@ -173,11 +174,10 @@ def _judge_across(
     totals: dict[str, dict[str, float]] = {}
     judges = [half[:MAX_JUDGES].sort().values for half in halves]
     for own, others in zip(rows, reversed(judges), strict=True):
-        contenders = {"mean": _plain_mean(fused)}
-        for name, attention in (("constant", False), ("fused", True)):
-            contenders[name] = _minimise(own, fused.settings, attention=attention)
+        constant, fitted = _fit(own, fused.settings)
+        contenders = {"mean": _plain_mean(fused.settings), "constant": constant, "fused": fitted}
         for name, kept in fewer.items():
-            contenders[name] = _minimise(own, fused.settings, attention=False, kept=kept)
+            contenders[name] = _fit_some(own, fused.settings, kept)
         for name, found in _judge(fused, blend, others, contenders).items():
             total = totals.setdefault(name, dict.fromkeys(found, 0.0))
             for metric, value in found.items():
@@ -202,12 +202,30 @@ def _take_away(rows: HeldOut, weights: Weights, settings: FusedSettings) -> dict
         kept = [view for view in kept if view != missed_least]
         found[_AND.join(settings.views[view] for view in kept)] = kept
         if len(kept) > 2:
-            weights = _minimise(rows, settings, attention=False, kept=kept)
+            weights = _fit_some(rows, settings, kept)
     return found
 
 
-def _minimise(rows: HeldOut, settings: FusedSettings, *, attention: bool, kept: Sequence[int] | None = None) -> Weights:
-    """The weights of least loss from the plain mean on; without ``attention``, w stays 0; γ is 0 but for ``kept``."""
+def _fit(rows: HeldOut, settings: FusedSettings) -> tuple[Weights, Weights]:
+    """Constant weights, and those by attention: of two descents, from them and from the plain mean, what loses less.
+
+    The loss by attention has several minima, and neither start leads to the lowest in all data.
+    """
+    mean = _plain_mean(settings)
+    constant, _ = _minimise(rows, mean, settings, attention=False)
+    found = [_minimise(rows, start, settings, attention=True) for start in (mean, constant)]
+    return constant, min(found, key=itemgetter(1))[0]
+
+
+def _fit_some(rows: HeldOut, settings: FusedSettings, kept: Sequence[int]) -> Weights:
+    """Constant weights of some of the views."""
+    return _minimise(rows, _plain_mean(settings), settings, attention=False, kept=kept)[0]
+
+
+def _minimise(
+    rows: HeldOut, start: Weights, settings: FusedSettings, *, attention: bool, kept: Sequence[int] | None = None
+) -> tuple[Weights, float]:
+    """Weights of least loss, from some on, and their loss; without ``attention``, w is 0; γ is 0 but for ``kept``."""
     num_views = len(settings.views)
     free = torch.arange(num_views) if kept is None else torch.tensor(kept)
     num_weights = num_views * len(CONTEXTS) if attention else 0
@@ -224,11 +242,11 @@ def _minimise(rows: HeldOut, settings: FusedSettings, *, attention: bool, kept: 
         gradient = torch.cat([by_attention.flatten()[:num_weights], by_scale[free]]).numpy() / rows.num_users
         return loss / rows.num_users + pull * flat @ flat, gradient + 2 * pull * flat
 
-    start = np.zeros(num_weights + len(free))
-    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    flat = torch.cat([start[0].flatten()[:num_weights], start[1][free]]).double().numpy()
+    found = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
     if not np.isfinite(found.fun):
         raise TrainingError(f"the fusion's loss is {found.fun:.4g}", "a view gives scores that are not finite")
-    return weights_of(found.x)
+    return weights_of(found.x), found.fun
 
 
 def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weights]) -> dict[str, dict[str, float]]:
@@ -238,7 +256,8 @@ def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weigh
     lists: dict[str, list[Tensor]] = {name: [] for name in (*fused.settings.views, *contenders)}
     for block in judges.split(people_at_once(seen.num_cols)):
         for name, scores in fused.compare(block, contenders).items():
-            lists[name].append(_best(scores, block, seen))
+            best = rank(lambda _, own=scores: own, block, 20, num_items=seen.num_cols, seen=seen, block_size=len(block))
+            lists[name].append(best.items)
     relevant = rows_of(blend, judges)
     judged = {}
     for name, ranked in lists.items():
@@ -248,26 +267,21 @@ def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weigh
     return judged
 
 
-def _best(scores: Tensor, users: Tensor, seen: CSR) -> Tensor:
-    """The 20 best items of a block of users, int64 [B, 20]."""
-    return rank(lambda _: scores, users, 20, num_items=seen.num_cols, seen=seen, block_size=len(users)).items
-
-
 def _plain_mean_stays(fused: Fused, why: str) -> FusionReport:
-    fused.set_weights(*_plain_mean(fused))
+    fused.set_weights(*_plain_mean(fused.settings))
     fused.chosen = None
     return _report(fused, f"the plain mean stays: {why}", fused.log_scale, enough=fused.settings.views)
 
 
 def _nothing_to_weigh(fused: Fused) -> FusionReport:
-    fused.set_weights(*_plain_mean(fused))
+    fused.set_weights(*_plain_mean(fused.settings))
     fused.chosen = fused.settings.views[0]
     reason = f"{fused.chosen} is the only view, so there is nothing to weigh"
     return _report(fused, reason, fused.log_scale, enough=fused.settings.views)
 
 
-def _plain_mean(fused: Fused) -> Weights:
-    return torch.zeros_like(fused.attention), torch.zeros_like(fused.log_scale)
+def _plain_mean(settings: FusedSettings) -> Weights:
+    return torch.zeros(len(settings.views), len(CONTEXTS)), torch.zeros(len(settings.views))
 
 
 def _named(fused: Fused, attention: Tensor, log_scale: Tensor) -> dict[str, Any]:

@@ -134,18 +134,18 @@ def test_each_half_judges_what_the_other_fits(monkeypatch: pytest.MonkeyPatch) -
     truth = {"first": (users[:, :3], items[:, :3]), "second": (users[:, 3:], items[:, 3:])}
     model = fusion_of(graph, {**truth, "noise": noise(1)})
     halves = [half.sort().values for half in torch.randperm(USERS, generator=generator_for(0)).chunk(2)]
-    fitted, judged, minimise, judge = [], [], stacking._minimise, stacking._judge
+    fitted, judged, fit, judge = [], [], stacking._fit, stacking._judge
 
-    def watched(rows: held_out.HeldOut, settings: FusedSettings, **how: bool) -> stacking.Weights:
-        found = minimise(rows, settings, **how)
-        fitted.append((rows.num_rows, how["attention"], *found))
+    def watched(rows: held_out.HeldOut, settings: FusedSettings) -> tuple[stacking.Weights, stacking.Weights]:
+        found = fit(rows, settings)
+        fitted.extend((rows.num_rows, by_attention, *weights) for by_attention, weights in enumerate(found))
         return found
 
     def watched_judge(model: Fused, blend: CSR, judges: Tensor, contenders: dict[str, stacking.Weights]) -> object:
         judged.append((judges, contenders["fused"]))
         return judge(model, blend, judges, contenders)
 
-    monkeypatch.setattr(stacking, "_minimise", watched)
+    monkeypatch.setattr(stacking, "_fit", watched)
     monkeypatch.setattr(stacking, "_judge", watched_judge)
     report = fit_fusion(model, blend, seed=0)
     for (judges, weights), others, fits in zip(judged, halves[::-1], halves, strict=True):
