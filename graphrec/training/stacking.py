@@ -120,15 +120,17 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
         TrainingError: a view's scores or the loss are not finite.
     """
     if len(fused.views) == 1:
-        return _nothing_to_weigh(fused)
+        (only,) = fused.views
+        return _unweighed(fused, f"{only} is the only view, so there is nothing to weigh", only)
     users = ((blend.degree > 0) & (fused.graph.seen.degree > 0)).nonzero()[:, 0]
     if len(users) < MIN_USERS:
-        return _plain_mean_stays(fused, f"{len(users)} users have blend rows, at least {MIN_USERS} are needed")
+        why = f"{len(users)} users have blend rows, at least {MIN_USERS} are needed"
+        return _unweighed(fused, f"the plain mean stays: {why}")
     generator = generator_for(seed)
     halves = users[torch.randperm(len(users), generator=generator).to(users.device)].chunk(2)
     rows = [_rows_to_fit(fused, blend, half, generator) for half in halves]
     if not all(half.num_rows for half in rows):
-        return _plain_mean_stays(fused, f"no held-out item is among the best {WITHIN} of any view")
+        return _unweighed(fused, f"the plain mean stays: no held-out item is among the best {WITHIN} of any view")
     whole = join(rows)
     constant, fitted = _fit(whole, fused.settings)
     fewer = _take_away(whole, constant, fused.settings)
@@ -256,8 +258,7 @@ def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weigh
     lists: dict[str, list[Tensor]] = {name: [] for name in (*fused.settings.views, *contenders)}
     for block in judges.split(people_at_once(seen.num_cols)):
         for name, scores in fused.compare(block, contenders).items():
-            best = rank(lambda _, own=scores: own, block, 20, num_items=seen.num_cols, seen=seen, block_size=len(block))
-            lists[name].append(best.items)
+            lists[name].append(_best(scores, block, seen))
     relevant = rows_of(blend, judges)
     judged = {}
     for name, ranked in lists.items():
@@ -267,16 +268,15 @@ def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weigh
     return judged
 
 
-def _plain_mean_stays(fused: Fused, why: str) -> FusionReport:
-    fused.set_weights(*_plain_mean(fused.settings))
-    fused.chosen = None
-    return _report(fused, f"the plain mean stays: {why}", fused.log_scale, enough=fused.settings.views)
+def _best(scores: Tensor, users: Tensor, seen: CSR) -> Tensor:
+    """The 20 best items of a block of users, int64 [B, 20]."""
+    return rank(lambda _: scores, users, 20, num_items=seen.num_cols, seen=seen, block_size=len(users)).items
 
 
-def _nothing_to_weigh(fused: Fused) -> FusionReport:
+def _unweighed(fused: Fused, reason: str, chosen: str | None = None) -> FusionReport:
+    """The plain mean, or the only view."""
     fused.set_weights(*_plain_mean(fused.settings))
-    fused.chosen = fused.settings.views[0]
-    reason = f"{fused.chosen} is the only view, so there is nothing to weigh"
+    fused.chosen = chosen
     return _report(fused, reason, fused.log_scale, enough=fused.settings.views)
 
 

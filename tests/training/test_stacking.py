@@ -158,6 +158,27 @@ def test_each_half_judges_what_the_other_fits(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(at_the_end[2], model.attention) and torch.equal(at_the_end[3], model.log_scale)
 
 
+def test_attention_starts_from_the_mean_and_from_constant_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What loses less is kept, whichever it is."""
+    graph, blend, users, items = planted()
+    model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
+    rows = hold_out(model, blend, torch.arange(USERS), generator_for(3))
+    tried, minimise = [], stacking._minimise
+
+    def watched(rows: held_out.HeldOut, start: stacking.Weights, *args: object, **how: bool) -> object:
+        found, loss = minimise(rows, start, *args, **how)
+        loss += weight * len(tried)  # that of the constant weights comes first, then the two by attention
+        tried.append((start, found, loss))
+        return found, loss
+
+    monkeypatch.setattr(stacking, "_minimise", watched)
+    for weight, better in ((1.0, 1), (-1.0, 2)):
+        tried.clear()
+        constant, fitted = stacking._fit(rows, model.settings)
+        assert [bool(start[1].any()) for start, _, _ in tried] == [False, False, True]
+        assert constant is tried[0][1] is tried[2][0] and fitted is tried[better][1]
+
+
 def test_candidates_are_unknown_and_count_once() -> None:
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)}, negatives=50)
