@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphrec.errors import UsageError
+from graphrec.errors import SettingError
 
 TABLES = (".parquet", ".csv")
 
@@ -94,7 +94,7 @@ def table_format(path: str | os.PathLike[str], name: str = "the file") -> str:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in TABLES:
-        raise UsageError(f"{name} must end in {' or '.join(TABLES)}, got {path}")
+        raise SettingError(f"{name} must end in {' or '.join(TABLES)}, got {path}")
     return suffix[1:]
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from graphrec import __version__
 from graphrec.config import RunConfig, read_config, write_config
 from graphrec.data import Dataset
-from graphrec.errors import DataError, RunError
+from graphrec.errors import DamagedRunError, DataError, NewerRunError, OccupiedError, RunError
 from graphrec.files import atomic_path, map_array, write_array, write_text
 from graphrec.models import EmbeddingModel, Model, VectorModel, build_model, views_of
 from graphrec.sampling import Fanout
@@ -74,10 +74,12 @@ def check_free(folder: Path) -> None:
     """Refuse a folder that already holds something.
 
     Raises:
-        RunError: it does.
+        OccupiedError: it does.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is not empty", "choose another folder, or go on with an unfinished run with --resume")
+        raise OccupiedError(
+            f"{folder} is not empty", "choose another folder, or go on with an unfinished run with --resume"
+        )
 
 
 def start_run(
@@ -97,7 +99,7 @@ def start_run(
         choice: how ``config`` was chosen.
 
     Raises:
-        RunError: the folder already holds something.
+        OccupiedError: the folder already holds something.
     """
     check_free(folder)
     dataset.save(folder)
@@ -168,7 +170,7 @@ def load_run(folder: Path) -> Run:
     try:
         description = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))
         if description["format"] > FORMAT:
-            raise RunError(f"{folder} was written by a newer graphrec", "upgrade with: pip install -U graphrec")
+            raise NewerRunError(f"{folder} was written by a newer graphrec", "upgrade with: pip install -U graphrec")
         dataset, config = read_unfinished(folder)
         model = build_model(config.model, graph_for(dataset, config), config.models)
         weights = load_file(folder / "model" / "weights.safetensors", device=str(model.graph.device))
@@ -180,7 +182,7 @@ def load_run(folder: Path) -> Run:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         history = pd.read_csv(folder / "history.csv")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, DataError) as error:
-        raise RunError(f"the run in {folder} is damaged: {error}") from None
+        raise DamagedRunError(f"the run in {folder} is damaged: {error}") from None
     return Run(dataset, config, model, metrics, history)
 
 
@@ -262,14 +264,14 @@ def _read_vectors(folder: Path, name: str, described: list[int], view: VectorMod
     try:
         vectors = map_array(path)
     except (OSError, ValueError, EOFError) as error:
-        raise RunError(f"the run in {folder} is damaged: {path}: {error}") from None
+        raise DamagedRunError(f"the run in {folder} is damaged: {path}: {error}") from None
     needed = list(_vectors_shape(view))
     if list(vectors.shape) != needed or vectors.dtype != np.float32:
-        raise RunError(
+        raise DamagedRunError(
             f"the run in {folder} is damaged: {path} holds {vectors.dtype} {list(vectors.shape)}, not {needed}"
         )
     if described != needed:
-        raise RunError(f"the run in {folder} is damaged: model.json says {described} of {path}, not {needed}")
+        raise DamagedRunError(f"the run in {folder} is damaged: model.json says {described} of {path}, not {needed}")
     return torch.from_numpy(vectors)
 
 
@@ -282,4 +284,4 @@ def _read_record(folder: Path, name: str) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     except (OSError, ValueError) as error:
-        raise RunError(f"the run in {folder} is damaged: {path}: {error}") from None
+        raise DamagedRunError(f"the run in {folder} is damaged: {path}: {error}") from None

@@ -56,7 +56,7 @@ def test_a_view_that_refuses_a_value_is_named_and_others_may_have_it(tmp_path: P
     with pytest.raises(UsageError) as caught:
         make_config("fused", views=views, loss="bsl")
     assert str(caught.value).splitlines() == [
-        "view history: loss must be softmax or bpr, got bsl",
+        "GR062 view history: loss must be softmax or bpr, got bsl",
         "a setting for one view alone stands in the view's own table, [models.VIEW], of a TOML file given by --config",
     ]
     (tmp_path / "run.toml").write_text(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from graphrec.cli.console import GUIDED, say
-from graphrec.errors import DataError
+from graphrec.errors import OccupiedError
 
 MARK = ".graphrec-demo"  # stands in folders that a demo made, and may therefore make anew
 PARTS = ("tables", "graph", "run")
@@ -57,7 +57,7 @@ def demo(
 def _make_room(out: Path) -> None:
     """An empty folder; what an earlier demo made goes, and nothing else."""
     if out.exists() and not (out.is_dir() and ((out / MARK).exists() or not any(out.iterdir()))):
-        raise DataError(f"{out} was not made by a demo, and stays as it is", "choose another folder with --out")
+        raise OccupiedError(f"{out} was not made by a demo, and stays as it is", "choose another folder with --out")
     for part in PARTS:
         shutil.rmtree(out / part, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)

@@ -11,16 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from graphrec.errors import GraphrecError
-
-INTERRUPTED = 130  # what shells use for a process ended by Ctrl-C
-
-
-class Interrupted(GraphrecError):
-    """Ctrl-C, where there is something to say about how to go on."""
-
-    code = "interrupted"
-    exit_status = INTERRUPTED
+from graphrec.errors import GraphrecError, Interrupted
 
 
 @contextmanager
@@ -57,19 +48,17 @@ class Guarded(TyperCommand):
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except GraphrecError as error:
-            _fail(ctx, error.message, error.hint, error.exit_status)
+            _fail(ctx, error)
         except KeyboardInterrupt:
-            _fail(ctx, "stopped", "", INTERRUPTED)
+            _fail(ctx, Interrupted("stopped"))
         except Exception as error:
             message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-            _fail(ctx, message, f"see where with: graphrec --debug {ctx.info_name} …", 1)
+            _fail(ctx, GraphrecError(message, f"see where with: graphrec --debug {ctx.info_name} …"))
 
 
-def _fail(ctx: Any, message: str, hint: str, status: int) -> None:
+def _fail(ctx: Any, error: GraphrecError) -> None:
     """Say what went wrong and leave."""
     if ctx.find_root().params.get("debug"):
         typer.echo(traceback.format_exc(), err=True, nl=False)
-    typer.echo(f"graphrec: {message}", err=True)
-    if hint:
-        typer.echo(hint, err=True)
-    raise typer.Exit(status)
+    typer.echo(f"graphrec: {error}", err=True)
+    raise typer.Exit(error.exit_status)

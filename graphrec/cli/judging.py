@@ -11,7 +11,7 @@ import typer
 
 from graphrec.cli import options as o
 from graphrec.cli.console import emit_json, emit_table, say
-from graphrec.errors import UsageError
+from graphrec.errors import SettingError
 
 
 def evaluate(
@@ -43,7 +43,7 @@ def _lengths(text: str) -> tuple[int, ...]:
     """
     names = o.split_names(text, "--k")
     if not all(name.isdecimal() and int(name) > 0 for name in names):
-        raise UsageError(f"--k must be whole numbers >= 1 joined by commas, got {text!r}")
+        raise SettingError(f"--k must be whole numbers >= 1 joined by commas, got {text!r}")
     return tuple(sorted({int(name) for name in names}))
 
 

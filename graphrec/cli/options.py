@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graphrec.errors import UsageError
+from graphrec.errors import ConfigError, SettingError
 
 
 def _table(help_text: str) -> typer.models.OptionInfo:
@@ -79,7 +79,7 @@ def split_names(text: str, option: str) -> list[str]:
     """
     names = [name.strip() for name in text.split(",")]
     if "" in names:
-        raise UsageError(f"{option} must be names joined by commas, got {text!r}")
+        raise SettingError(f"{option} must be names joined by commas, got {text!r}")
     return names
 
 
@@ -88,7 +88,7 @@ def read_lines(path: Path, option: str) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{option}: cannot read {path}: {error}") from None
+        raise ConfigError(f"{option}: cannot read {path}: {error}") from None
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -105,7 +105,7 @@ def fanout_of(texts: list[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
     if len(words) == 1 and not named[0][0]:
         return _counts(words[0])
     if len({kind for kind, _, _ in named} - {""}) < len(words):
-        raise UsageError(
+        raise SettingError(
             f"--fanout must be numbers, or a kind of edge and numbers for each kind, got {' '.join(words)}",
             "for example: --fanout 15,10, or --fanout interacts=15,10 --fanout knowledge=5,5",
         )
@@ -115,5 +115,5 @@ def fanout_of(texts: list[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
 def _counts(text: str) -> tuple[int, ...]:
     numbers = ["-1" if name == "all" else name for name in split_names(text, "--fanout")]
     if not all(number.removeprefix("-").isdecimal() for number in numbers):
-        raise UsageError(f"--fanout must be whole numbers joined by commas, or all, got {text!r}")
+        raise SettingError(f"--fanout must be whole numbers joined by commas, or all, got {text!r}")
     return tuple(map(int, numbers))

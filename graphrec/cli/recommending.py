@@ -9,8 +9,7 @@ import typer
 
 from graphrec.cli import options as o
 from graphrec.cli.console import emit_json, emit_table, say
-from graphrec.cli.errors import Interrupted
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError, Interrupted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +101,7 @@ def explain(
 def _exactly_one(ways: dict[str, Any]) -> None:
     given = [name for name, value in ways.items() if value]
     if len(given) != 1:
-        raise UsageError(f"give one of {', '.join(ways)}; got {' and '.join(given) or 'none'}")
+        raise CombinationError(f"give one of {', '.join(ways)}; got {' and '.join(given) or 'none'}")
 
 
 def _check_out(out: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 from graphrec.cli import options as o
 from graphrec.cli.console import emit_json, say, say_next
 from graphrec.cli.facts import show_dataset, show_graph
-from graphrec.errors import DataError, UsageError
+from graphrec.errors import OccupiedError, SettingError
 
 WORK = ".building"  # unfinished work, to go on with
 GRAPH_FOLDER = {"ids", "tables", "dataset.json", WORK}  # what a graph folder may hold to be built over
@@ -123,7 +123,7 @@ def _pairs(texts: list[str], option: str, example: str) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise UsageError(f"{option} must be NAME=VALUE, got {text!r}", f"for example: {option} {example}")
+            raise SettingError(f"{option} must be NAME=VALUE, got {text!r}", f"for example: {option} {example}")
         found[name] = value
     return found
 
@@ -131,10 +131,10 @@ def _pairs(texts: list[str], option: str, example: str) -> dict[str, str]:
 def _check_out(out: Path, overwrite: bool) -> None:
     """Refuse to write over anything but a graph folder, and over that unless asked to; unfinished work is no graph."""
     if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file", "name a folder")
+        raise OccupiedError(f"{out} is a file", "name a folder")
     found = {path.name for path in out.iterdir()} if out.exists() else set()
     if found and not found <= GRAPH_FOLDER:
-        raise DataError(f"{out} is not empty and not a graph folder", "choose another folder")
+        raise OccupiedError(f"{out} is not empty and not a graph folder", "choose another folder")
     unfinished = WORK in found and "dataset.json" not in found
     if found and not overwrite and not unfinished:
-        raise DataError(f"{out} holds a graph already", "choose another folder, or replace it with --overwrite")
+        raise OccupiedError(f"{out} holds a graph already", "choose another folder, or replace it with --overwrite")

@@ -10,10 +10,10 @@ import typer
 
 from graphrec.cli import options as o
 from graphrec.cli.console import flat, say, say_next, shown
-from graphrec.cli.errors import Interrupted, interruptible
+from graphrec.cli.errors import interruptible
 from graphrec.cli.settings import given_settings
 from graphrec.cli.wishes import Wish, read_file, tuned
-from graphrec.errors import OutputError, UsageError
+from graphrec.errors import CombinationError, Interrupted, OutputError, UsageError
 
 if TYPE_CHECKING:
     from graphrec.config import RunConfig
@@ -128,12 +128,12 @@ def _resume(out: Path, graph: Path | None, file: Path | None, wish: Wish) -> Non
     begun = read_begun(out)
     differing = wish.differences(begun or {}) if begun or wish.begun() else _differences(config, file, wish.options)
     if differing:
-        raise UsageError(
+        raise CombinationError(
             f"the run in {out} was begun with other options: {'; '.join(differing)}",
             "go on without them, or begin another run in another folder",
         )
     if graph is not None and Dataset.load(graph).fingerprint() != dataset.fingerprint():
-        raise UsageError(f"the run in {out} was begun on other data than {graph}", "go on without naming a graph")
+        raise CombinationError(f"the run in {out} was begun on other data than {graph}", "go on without naming a graph")
     if is_finished(out):
         say(f"the run in {out} is finished; there is nothing to go on with")
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphrec.cli.console import say, shown
 from graphrec.cli.errors import interruptible
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError, SettingError
 
 if TYPE_CHECKING:
     from graphrec.config import RunConfig
@@ -39,13 +39,13 @@ class Wish:
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.tune is not None:
-            raise UsageError(
+            raise CombinationError(
                 "--minutes chooses by rules and --tune by search", "give one; what either wrote can go to --config"
             )
         for name in ("minutes", "tune"):
             given = getattr(self, name)
             if given is not None and not 0 < given < float("inf"):
-                raise UsageError(f"--{name} must be > 0 minutes, got {given}")
+                raise SettingError(f"--{name} must be > 0 minutes, got {given}")
 
     def config(self) -> RunConfig | None:
         """The configuration that was asked for; None where one is to be chosen."""

@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from graphrec.config.run import RunConfig, TrainingConfig, as_mapping, parse_config
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import ConfigError, SettingError, UnknownNameError, nearest
 from graphrec.files import write_text
 from graphrec.models import Fused, make_settings, model_class
 
@@ -63,7 +63,7 @@ def laid_over(values: Mapping[str, Any], **options: Any) -> dict[str, Any]:
     merged: dict[str, Any] = {"training": {}, "models": {}, "view_training": {}} | dict(values)
     for part in ("training", "models", "view_training"):
         if not isinstance(merged[part], Mapping):
-            raise UsageError(f"{part} must be a table, got {merged[part]!r}")
+            raise SettingError(f"{part} must be a table, got {merged[part]!r}")
         merged[part] = dict(merged[part])
     merged["model"] = model = options.get("model", merged.get("model", "fused"))
     members = _members(model, merged["models"], options)
@@ -80,7 +80,7 @@ def laid_over(values: Mapping[str, Any], **options: Any) -> dict[str, Any]:
                 merged["models"][name] = {**as_mapping(merged["models"].get(name, {})), option: value}
         else:
             known = [*RunConfig.model_fields, *TrainingConfig.model_fields, *chain(*fields.values())]
-            raise UsageError(f"model {model} has no option {option!r}", nearest(option, known))
+            raise UnknownNameError(f"model {model} has no option {option!r}", nearest(option, known))
     if "layers" not in options:
         _follow_fanout(merged, [name for name in members if "layers" in fields[name]])
     return merged
@@ -134,7 +134,7 @@ def read_values(path: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         hint = f"a file, or one of the recipes {', '.join(recipes)}"
-        raise UsageError(f"cannot read the configuration {path}: {error}", hint) from None
+        raise ConfigError(f"cannot read the configuration {path}: {error}", hint) from None
 
 
 def write_config(config: RunConfig, path: Path) -> None:

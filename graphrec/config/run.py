@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import CombinationError, SettingError, UnknownNameError, UsageError, nearest
 from graphrec.models import EmbeddingModel, Fused, make_settings, model_class
 from graphrec.models.base import Range
 from graphrec.models.objective import WITHOUT_NEGATIVES
@@ -54,9 +54,9 @@ class TrainingConfig(BaseModel):
         """Refuse settings of sampling without sampling."""
         if self.sampling == "full" and (self.fanout or self.optimizer != "adam"):
             name = "fanout" if self.fanout else "optimizer"
-            raise UsageError(f"{name} is for sampling neighbours", NEIGHBOR)
+            raise CombinationError(f"{name} is for sampling neighbours", NEIGHBOR)
         if self.pool_by == "popularity" and not self.pool:
-            raise UsageError("pool_by popularity needs a pool", "add --pool 1024, say")
+            raise CombinationError("pool_by popularity needs a pool", "add --pool 1024, say")
         return self
 
     @property
@@ -93,13 +93,15 @@ class RunConfig(BaseModel):
         """Settings objects for the model and its views, and for nothing else."""
         name = values.get("model", "fused")
         if model_class(name).name != name:
-            raise UsageError(f"model {name} has a label, which is for views of a fusion", "--model fused --views …")
+            raise CombinationError(
+                f"model {name} has a label, which is for views of a fusion", "--model fused --views …"
+            )
         given = {key: as_mapping(value) for key, value in values.get("models", {}).items()}
         settings = {name: make_settings(name, given.pop(name, {}))}
         if issubclass(model_class(name), Fused):
             settings |= {view: _view_settings(view, given.pop(view, {})) for view in settings[name].views}
         if given:
-            raise UsageError(f"settings for {', '.join(given)}, which model {name} does not use")
+            raise UnknownNameError(f"settings for {', '.join(given)}, which model {name} does not use")
         return {**values, "models": settings}
 
     @model_validator(mode="after")
@@ -110,10 +112,12 @@ class RunConfig(BaseModel):
             return self
         alone = [view for view in settings.views if not issubclass(model_class(view), EmbeddingModel)]
         if alone:
-            raise UsageError(f"fuse joint is for views like lightgcn and gat, not {', '.join(alone)}", "--fuse stacked")
+            raise CombinationError(
+                f"fuse joint is for views like lightgcn and gat, not {', '.join(alone)}", "--fuse stacked"
+            )
         if self.view_training or self.training.sampling == "neighbor":
             given = "view_training" if self.view_training else "sampling neighbor"
-            raise UsageError(
+            raise CombinationError(
                 f"fuse joint trains all views together on the whole graph, without {given}", "leave it out"
             )
         return self
@@ -126,15 +130,19 @@ class RunConfig(BaseModel):
             self.training_of(name)
         for name, settings in self.models.items():
             if getattr(settings, "storage", "float32") != "float32" and training.sampling == "full":
-                raise UsageError(f"storage {settings.storage} of {name} is for sampling neighbours", NEIGHBOR)
+                raise CombinationError(f"storage {settings.storage} of {name} is for sampling neighbours", NEIGHBOR)
             loss = getattr(settings, "loss", "softmax")
             if loss == "bpr" and training.pool_by == "popularity":
-                raise UsageError(f"pool_by popularity is for the softmax loss, and {name} has bpr", "--loss softmax")
+                raise CombinationError(
+                    f"pool_by popularity is for the softmax loss, and {name} has bpr", "--loss softmax"
+                )
             if loss in WITHOUT_NEGATIVES and training.pool:
-                raise UsageError(f"a pool is for losses with negatives, and {name} has {loss}", "leave out --pool")
+                raise CombinationError(
+                    f"a pool is for losses with negatives, and {name} has {loss}", "leave out --pool"
+                )
             whole = getattr(settings, "whole_graph_only", None)
             if whole and training.sampling == "neighbor":
-                raise UsageError(f"{whole} of {name} is for the whole graph", "leave out --sampling neighbor")
+                raise CombinationError(f"{whole} of {name} is for the whole graph", "leave out --sampling neighbor")
         return self
 
     def training_of(self, view: str) -> TrainingConfig:
@@ -150,9 +158,11 @@ class RunConfig(BaseModel):
         own = self.view_training.get(view, {})
         if own and view not in self.models:
             hint = nearest(view, self.models)
-            raise UsageError(f"view_training of {view}, which model {self.model} does not use", hint)
+            raise UnknownNameError(f"view_training of {view}, which model {self.model} does not use", hint)
         if unknown := sorted(own.keys() - set(BY_VIEW)):
-            raise UsageError(f"view_training of {view} has {', '.join(unknown)}", f"it takes {', '.join(BY_VIEW)}")
+            raise UnknownNameError(
+                f"view_training of {view} has {', '.join(unknown)}", f"it takes {', '.join(BY_VIEW)}"
+            )
         return TrainingConfig.model_validate({**self.training.model_dump(), **own}) if own else self.training
 
     @field_serializer("models")
@@ -171,7 +181,7 @@ def _view_settings(name: str, values: Mapping[str, Any]) -> Any:
     except UsageError as error:
         if error.hint:  # of a setting that the view does not have, and the message names it
             raise
-        raise UsageError(f"view {name}: {error.message}", OWN_TABLE) from None
+        raise type(error)(f"view {name}: {error.message}", OWN_TABLE) from None
 
 
 def parse_config(values: Mapping[str, Any]) -> RunConfig:
@@ -185,9 +195,9 @@ def parse_config(values: Mapping[str, Any]) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{field}: {first['msg'].lower()}, got {first['input']!r}") from None
+        raise SettingError(f"{field}: {first['msg'].lower()}, got {first['input']!r}") from None
     except TypeError as error:  # a setting's rule met text where a number belongs, say
-        raise UsageError(f"a setting of the models has the wrong type: {error}") from None
+        raise SettingError(f"a setting of the models has the wrong type: {error}") from None
 
 
 def as_mapping(value: Any) -> dict[str, Any]:

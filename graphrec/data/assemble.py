@@ -18,7 +18,7 @@ from graphrec.data.ids import IdMap
 from graphrec.data.split import assign_parts
 from graphrec.data.tables import used
 from graphrec.data.values import UNTYPED
-from graphrec.errors import DataError, UsageError
+from graphrec.errors import CombinationError, DataError, NothingLeftError, UsageError
 
 USER, ITEM, ENTITY = range(len(KINDS))
 DECIMAL = r"^(0|[1-9][0-9]{0,17})$"  # integers whose text can be rebuilt from their value
@@ -105,7 +105,9 @@ def default_split(columns: Container[str], *, any_test: bool) -> str:
 def check_given(split: str, *, any_test: bool) -> None:
     """Refuse another split than ``given`` for rows that came as test rows."""
     if split != "given" and any_test:
-        raise UsageError(f"split {split!r} was asked for, and the source brings its own test rows", "use split given")
+        raise CombinationError(
+            f"split {split!r} was asked for, and the source brings its own test rows", "use split given"
+        )
 
 
 def _rated(rows: InteractionRows, least: float) -> InteractionRows:
@@ -121,12 +123,12 @@ def _rated(rows: InteractionRows, least: float) -> InteractionRows:
 
 def unrated() -> UsageError:
     """The error for ``min_rating`` without ratings."""
-    return UsageError("min_rating needs a rating column, and the interactions have none", "leave min_rating out")
+    return CombinationError("min_rating needs a rating column, and the interactions have none", "leave min_rating out")
 
 
 def all_below(least: float, highest: float) -> DataError:
     """The error for a ``min_rating`` that no row reaches."""
-    return DataError(f"no row has a rating >= {least:g}; the highest is {highest:g}", "lower min_rating")
+    return NothingLeftError(f"no row has a rating >= {least:g}; the highest is {highest:g}", "lower min_rating")
 
 
 def _number(parts: list[pa.Array], numbered: bool) -> IdMap:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from graphrec.data.values import NUMBER
-from graphrec.errors import MissingExtraError, UsageError
+from graphrec.errors import MissingExtraError, SettingError
 
 WIDTH = 64  # numbers that a text becomes, at most
 FEWEST_ROWS = 2  # in which a token must stand: one that stands once tells of no likeness
@@ -139,7 +139,7 @@ def _embedded(table: pa.Table, folder: str | os.PathLike[str]) -> np.ndarray | N
 def _sentence_model(folder: str | os.PathLike[str]):  # type: ignore[no-untyped-def]
     """The model in a folder; nothing is fetched, no code from the folder runs, and weights are safetensors."""
     if not Path(folder).is_dir():
-        raise UsageError(f"text_model must be the folder of a sentence-transformers model, got {folder}")
+        raise SettingError(f"text_model must be the folder of a sentence-transformers model, got {folder}")
     try:
         library = importlib.import_module("sentence_transformers")
     except ImportError:

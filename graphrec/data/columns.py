@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graphrec.errors import DataError, UsageError, nearest
+from graphrec.errors import ColumnError, DataError, UnknownNameError, nearest
 
 KINDS = ("user", "item", "entity")  # in the order of the node numbering
 ORIGINAL_ID = "original_id"  # what a known folder's lists call a user or item elsewhere
@@ -55,7 +55,7 @@ def check_renamed(renamed: Mapping[str, str]) -> None:
     for name in renamed:
         if name not in ours:
             hint = nearest(name, ours) or f"the columns are {', '.join(ours)}"
-            raise UsageError(f"there is no column {name!r} to rename", hint)
+            raise UnknownNameError(f"there is no column {name!r} to rename", hint)
 
 
 def resolve(spec: Columns, found: Sequence[str], renamed: Mapping[str, str], where: str) -> dict[str, str]:
@@ -78,7 +78,7 @@ def resolve(spec: Columns, found: Sequence[str], renamed: Mapping[str, str], whe
     """
     repeated = sorted({name for name in found if found.count(name) > 1})
     if repeated:
-        raise DataError(f"{where}: two columns are called {repeated[0]!r}", "give each column a name of its own")
+        raise ColumnError(f"{where}: two columns are called {repeated[0]!r}", "give each column a name of its own")
     chosen = {}
     for name in spec.names:
         theirs = renamed.get(name, name)
@@ -99,7 +99,7 @@ def _missing(spec: Columns, name: str, theirs: str, found: Sequence[str], where:
         for delimiter in DELIMITERS:
             if delimiter in found[0]:
                 shown = repr(delimiter) if delimiter != "\t" else r"'\t'"
-                return DataError(message, f"its columns seem to be parted by {shown}: pass --delimiter {shown}")
+                return ColumnError(message, f"its columns seem to be parted by {shown}: pass --delimiter {shown}")
     likely = nearest(theirs, found) or nearest(theirs.replace("_", "").lower(), [other.lower() for other in found])
     rename = f"say which column it is with --column {name}=THEIRS, or name the columns of a headerless file"
-    return DataError(message, f"{likely} {rename}".strip())
+    return ColumnError(message, f"{likely} {rename}".strip())

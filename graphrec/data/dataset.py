@@ -18,7 +18,7 @@ from graphrec.data.features import Features, load_features, named_features, save
 from graphrec.data.ids import IdMap
 from graphrec.data.split import Part
 from graphrec.data.storage import BLOCK, blocks, open_column, write_column
-from graphrec.errors import DataError
+from graphrec.errors import GraphFolderError
 from graphrec.files import atomic_path, write_text
 
 FORMAT = "graphrec-dataset"
@@ -197,7 +197,7 @@ class Dataset:
             ),
         )
         if dataset.counts() != counts:
-            raise DataError(f"{root}: its tables do not match dataset.json", "build the folder anew")
+            raise GraphFolderError(f"{root}: its tables do not match dataset.json", "build the folder anew")
         return dataset
 
     def counts(self) -> dict[str, int]:
@@ -253,7 +253,7 @@ def _read_interactions(folder: Path, header: dict[str, Any]) -> Interactions:
     for name, column in columns.items():
         if column.dtype != COLUMNS[name] or len(column) != header["counts"]["interactions"]:
             found = f"{len(column)} values of {column.dtype}"
-            raise DataError(f"{folder / name}.npy: {found} do not match dataset.json", "build the folder anew")
+            raise GraphFolderError(f"{folder / name}.npy: {found} do not match dataset.json", "build the folder anew")
     return Interactions(**columns)
 
 
@@ -276,23 +276,23 @@ def _read(path: Path, *, optional: bool = False) -> pa.Table | None:
     try:
         return pq.read_table(path, partitioning=None)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: missing or damaged ({error})", "build the folder anew") from error
+        raise GraphFolderError(f"{path}: missing or damaged ({error})", "build the folder anew") from error
 
 
 def _read_header(root: Path) -> dict[str, Any]:
     hint = "make a graph folder with: graphrec build interactions.csv --out graph/"
     if not root.is_dir():
-        raise DataError(f"{root}: no such graph folder", hint)
+        raise GraphFolderError(f"{root}: no such graph folder", hint)
     path = root / "dataset.json"
     if not path.is_file():
-        raise DataError(f"{root}: not a graph folder, or not written to its end; it has no dataset.json", hint)
+        raise GraphFolderError(f"{root}: not a graph folder, or not written to its end; it has no dataset.json", hint)
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error})", hint) from error
+        raise GraphFolderError(f"{path}: not valid JSON ({error})", hint) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise DataError(f"{path}: not written by graphrec", hint)
+        raise GraphFolderError(f"{path}: not written by graphrec", hint)
     if header.get("version") != VERSION:
         message = f"{path}: has version {header.get('version')}, this graphrec reads version {VERSION}"
-        raise DataError(message, "build the folder anew")
+        raise GraphFolderError(message, "build the folder anew")
     return header

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from graphrec.errors import DataError, UsageError
+from graphrec.errors import DamagedTableError, DataError, NothingLeftError, SettingError
 
 BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 BLOCK = 1 << 24  # bytes looked at together
@@ -57,12 +57,12 @@ def learn_columns(path: Path, delimiter: str | None = None, header: Sequence[str
     delimiter = _delimiter(path, delimiter, headed=header is None)
     first = next(_rows(path, delimiter), None)
     if first is None:
-        raise DataError(f"{path}: the file is empty", "it needs a header row and at least one row")
+        raise NothingLeftError(f"{path}: the file is empty", "it needs a header row and at least one row")
     if header is None:
         return DelimitedFile(path, delimiter, tuple(first[1]), headed=True)
     if len(first[1]) != len(header):
         message = f"{path}: header names {len(header)} columns, line {first[0]} has {len(first[1])}"
-        raise DataError(message, f"the line reads {delimiter.join(first[1])!r}; check header and delimiter")
+        raise DamagedTableError(message, f"the line reads {delimiter.join(first[1])!r}; check header and delimiter")
     return DelimitedFile(path, delimiter, tuple(header), headed=False)
 
 
@@ -160,7 +160,7 @@ def _delimiter(path: Path, given: str | None, *, headed: bool) -> str:
     if given is None:
         return BY_SUFFIX[path.suffix.lower()]
     if len(given) != 1 or given in '"\r\n':
-        raise UsageError(f"delimiter must be one character, got {given!r}", "write a tab as '\\t' or tab")
+        raise SettingError(f"delimiter must be one character, got {given!r}", "write a tab as '\\t' or tab")
     with open(path, encoding="utf-8-sig", errors="replace") as lines:
         return given if not headed or given in lines.readline() else BY_SUFFIX[path.suffix.lower()]
 
@@ -185,7 +185,7 @@ def _check_bytes(path: Path) -> bool:
             if place >= 0:
                 line = lines + content.count(b"\n", 0, place)
                 message = f"{path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16"
-                raise DataError(message, "save it as UTF-8 text")
+                raise DamagedTableError(message, "save it as UTF-8 text")
             quotes = quotes or b'"' in content
             lines += content.count(b"\n")
     return quotes
@@ -201,7 +201,7 @@ def _check_quotes(path: Path, delimiter: str) -> None:
                 start = reader.line_num + 1
         except csv.Error as error:
             message = f"{path}, line {start}: the quotes of this row do not match ({error})"
-            raise DataError(message, 'close each quoted field, and write a quote inside one as ""') from error
+            raise DamagedTableError(message, 'close each quoted field, and write a quote inside one as ""') from error
 
 
 def _not_readable(path: Path, error: pa.ArrowInvalid) -> DataError:
@@ -211,5 +211,5 @@ def _not_readable(path: Path, error: pa.ArrowInvalid) -> DataError:
             try:
                 content.decode("utf-8")
             except UnicodeDecodeError:
-                return DataError(f"{path}, line {line}: not UTF-8 text", "save the file as UTF-8")
-    return DataError(f"{path}: {error}")
+                return DamagedTableError(f"{path}, line {line}: not UTF-8 text", "save the file as UTF-8")
+    return DamagedTableError(f"{path}: {error}")

@@ -17,7 +17,7 @@ from graphrec.data.columns import ORIGINAL_ID
 from graphrec.data.ids import IdMap
 from graphrec.data.storage import blocks
 from graphrec.data.vectors import Vectors
-from graphrec.errors import DataError, UsageError
+from graphrec.errors import BadRowError, GraphFolderError, SettingError
 from graphrec.files import map_array, write_array
 
 Features = dict[str, dict[str, np.ndarray]]
@@ -43,7 +43,7 @@ def check_names(names: Mapping[str, Any], argument: str) -> None:
     """Refuse names of modalities that cannot be names of files."""
     for name in names:
         if not re.fullmatch(NAME, name):
-            raise UsageError(f"{argument}: a name is made of letters, digits, - and _, got {name!r}", "image, say")
+            raise SettingError(f"{argument}: a name is made of letters, digits, - and _, got {name!r}", "image, say")
 
 
 def make_features(
@@ -90,7 +90,7 @@ def _aligned(vectors: Vectors, ids: IdMap, skip: bool) -> tuple[np.ndarray, int]
         name, count = vectors.ids[place].as_py(), int((~known).sum())
         message = f"{vectors.where}, row {vectors.row[place]}: there is no {vectors.kind} {name!r}"
         more = f" (nor those of {count - 1} other rows)" if count > 1 else ""
-        raise DataError(message + more, "correct it, or skip bad rows with --on-bad-row skip")
+        raise BadRowError(message + more, "correct it, or skip bad rows with --on-bad-row skip")
     values = np.full((len(ids), vectors.values.shape[1]), np.nan, dtype=np.float32)
     values[index[known]] = vectors.values[known]
     return values, int((~known).sum())
@@ -139,12 +139,12 @@ def _open(path: Path, shape: tuple[int, int]) -> np.ndarray:
     try:
         values = map_array(path)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: missing or damaged ({error})", hint) from error
+        raise GraphFolderError(f"{path}: missing or damaged ({error})", hint) from error
     if values.dtype != np.float32 or values.shape != shape:
         found = f"{values.dtype} {list(values.shape)}"
-        raise DataError(f"{path}: holds {found}, and dataset.json says float32 {list(shape)}", hint)
+        raise GraphFolderError(f"{path}: holds {found}, and dataset.json says float32 {list(shape)}", hint)
     for (block,) in blocks(values):
         finite = np.isfinite(block)
         if not (finite.all(axis=1) | np.isnan(block).all(axis=1)).all():
-            raise DataError(f"{path}: holds rows that are neither numbers nor absent", hint)
+            raise GraphFolderError(f"{path}: holds rows that are neither numbers nor absent", hint)
     return values

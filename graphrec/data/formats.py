@@ -19,7 +19,7 @@ import pyarrow.csv as pa_csv
 
 from graphrec.data.columns import KINDS, ORIGINAL_ID
 from graphrec.data.integers import distinct, encode, read_columns, read_lists
-from graphrec.errors import DataError
+from graphrec.errors import BadRowError, DamagedTableError, NothingLeftError, SourceError
 
 LISTS = ("train.txt", "sequence.txt")  # the first that is there holds the rows that are not test rows
 ITEM, ENTITY = KINDS.index("item"), KINDS.index("entity")
@@ -86,12 +86,14 @@ def read_folder(path: Path) -> Folder:
         return _read_pairs_folder(path)
     names = sorted(other.name for other in path.iterdir())
     if "dataset.json" in names:
-        raise DataError(f"{path}: is a graph folder, built already", "train on it, or build from the tables themselves")
+        raise SourceError(
+            f"{path}: is a graph folder, built already", "train on it, or build from the tables themselves"
+        )
     shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "") if names else "nothing"
     hint = (
         "known folders hold train.txt, sequence.txt or ratings_final.txt; otherwise name the interactions file itself"
     )
-    raise DataError(f"{path}: not a known data folder; it holds {shown}", hint)
+    raise SourceError(f"{path}: not a known data folder; it holds {shown}", hint)
 
 
 def _read_lists_folder(path: Path) -> Folder:
@@ -104,12 +106,14 @@ def _read_lists_folder(path: Path) -> Folder:
         user, item = np.concatenate([user, test_user]), np.concatenate([item, test_item])
         users, is_test = _union(users, test_users), np.concatenate([is_test, np.ones(len(test_user), dtype=bool)])
     if not len(user):
-        raise DataError(f"{file}: no interactions", "its lines are 'user item item …'")
+        raise NothingLeftError(f"{file}: no interactions", "its lines are 'user item item …'")
     listed = _read_names(path / "item_list.txt", "item")
     if len(listed.ids):
         stray = item[~np.isin(item, listed.ids)]
         if len(stray):
-            raise DataError(f"{path}: item {stray[0]} is not in item_list.txt", "complete the list or remove it")
+            raise DamagedTableError(
+                f"{path}: item {stray[0]} is not in item_list.txt", "complete the list or remove it"
+            )
     count = max(int(item.max()), int(listed.ids.max(initial=-1))) + 1
     triples = _read_triples(path)
     named = _read_names(path / "entity_list.txt", "entity")
@@ -137,7 +141,7 @@ def _read_places(path: Path, user: np.ndarray, item: np.ndarray) -> dict[str, np
         return {}
     who, what, listed = read_lists(file)
     if len(np.unique(listed)) < len(listed):
-        raise DataError(f"{file}: a user has two lines", "join them in the order of use")
+        raise DamagedTableError(f"{file}: a user has two lines", "join them in the order of use")
     users, items = _union(user, who), _union(item, what)
     known, asked = (
         np.searchsorted(users, one) * len(items) + np.searchsorted(items, other)
@@ -146,7 +150,9 @@ def _read_places(path: Path, user: np.ndarray, item: np.ndarray) -> dict[str, np
     stray = np.flatnonzero(~np.isin(known, asked))
     if len(stray):
         pair = f"item {what[stray[0]]} of user {who[stray[0]]}"
-        raise DataError(f"{file}: {pair} is neither in train.txt nor in test.txt", "complete the lists or remove it")
+        raise DamagedTableError(
+            f"{file}: {pair} is neither in train.txt nor in test.txt", "complete the lists or remove it"
+        )
     starts = np.flatnonzero(np.diff(who, prepend=-1))
     place = np.arange(len(who)) - np.repeat(starts, np.diff(starts, append=len(who)))
     last = dict(zip(known.tolist(), place.tolist(), strict=True))
@@ -158,10 +164,12 @@ def _read_pairs_folder(path: Path) -> Folder:
     rows = read_columns(path / "ratings_final.txt", 3)
     odd = np.flatnonzero(rows[:, 2] > 1)
     if len(odd):
-        raise DataError(f"{path / 'ratings_final.txt'}: label {rows[odd[0], 2]} of row {odd[0] + 1} is neither 0 nor 1")
+        raise BadRowError(
+            f"{path / 'ratings_final.txt'}: label {rows[odd[0], 2]} of row {odd[0] + 1} is neither 0 nor 1"
+        )
     positive = rows[rows[:, 2] == 1]
     if not len(positive):
-        raise DataError(f"{path / 'ratings_final.txt'}: no row has label 1")
+        raise NothingLeftError(f"{path / 'ratings_final.txt'}: no row has label 1")
     count = int(rows[:, 1].max()) + 1
     triples = _read_triples(path)
     interactions = InteractionRows(encode(positive[:, 0]), encode(positive[:, 1]), np.zeros(len(positive), dtype=bool))
@@ -196,9 +204,9 @@ def _read_names(path: Path, what: str) -> _Names:
     try:
         ids = table[id_column].cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: column {id_column!r} must hold whole numbers ({error})") from error
+        raise DamagedTableError(f"{path}: column {id_column!r} must hold whole numbers ({error})") from error
     if len(np.unique(ids)) < len(ids) or ids.min(initial=0) < 0:
-        raise DataError(f"{path}: column {id_column!r} must hold distinct numbers >= 0")
+        raise DamagedTableError(f"{path}: column {id_column!r} must hold distinct numbers >= 0")
     kind = table["type"].to_pylist() if "type" in columns else None
     return _Names(ids, table[name_column].to_pylist(), kind)
 
@@ -219,7 +227,7 @@ def _read_plain(path: Path, names: list[str] | None = None) -> pa.Table:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DamagedTableError(f"{path}: {error}") from error
 
 
 def _read_triples(path: Path) -> np.ndarray:

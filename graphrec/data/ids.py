@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from graphrec.errors import DataError, UnknownIdError, UsageError, nearest
+from graphrec.errors import ArrayError, GraphFolderError, UnknownIdError, nearest
 from graphrec.files import atomic_path
 
 FEW = 64  # up to so many ids are found by bisection, more by hashing the whole map
@@ -129,7 +129,7 @@ class IdMap:
         try:
             column = pq.read_table(path, columns=["id"])["id"]
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path}: not a list of ids ({error})", "build the folder anew") from error
+            raise GraphFolderError(f"{path}: not a list of ids ({error})", "build the folder anew") from error
         return cls(_combine(column.cast(pa.large_string())))
 
     @cached_property
@@ -169,21 +169,21 @@ def as_strings(values: Any) -> pa.LargeStringArray:
     ['7', '10']
     """
     if isinstance(values, (str, bytes)):
-        raise UsageError(f"ids must come as a list, got the single value {values!r}", f"pass [{values!r}]")
+        raise ArrayError(f"ids must come as a list, got the single value {values!r}", f"pass [{values!r}]")
     if not isinstance(values, (pa.Array, pa.ChunkedArray)):
         if isinstance(values, Iterable) and not hasattr(values, "dtype"):
             values = list(values)
         try:
             values = pa.array(values, from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise UsageError(f"ids must be strings: {error}") from error
+            raise ArrayError(f"ids must be strings: {error}") from error
     array = _combine(values)
     if pa.types.is_null(array.type) and len(array) == 0:
         return pa.array([], pa.large_string())
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if not (is_text(array.type) or pa.types.is_integer(array.type)) or array.null_count:
-        raise UsageError(f"ids must be strings, got {array.type}{' with missing values' * bool(array.null_count)}")
+        raise ArrayError(f"ids must be strings, got {array.type}{' with missing values' * bool(array.null_count)}")
     return array.cast(pa.large_string())
 
 

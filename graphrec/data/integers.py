@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from graphrec.errors import DataError
+from graphrec.errors import BadRowError, DataError
 
 DIGIT, BLANK, NEWLINE, OTHER = range(4)
 LONGEST = 18  # digits that always fit int64
@@ -80,7 +80,7 @@ def read_columns(path: Path, count: int) -> np.ndarray:
     wrong = np.flatnonzero(lengths != count)
     if len(wrong):
         line = int(tokens.line[starts[wrong[0]]]) + 1
-        raise DataError(f"{path}, line {line}: {lengths[wrong[0]]} numbers where {count} were expected")
+        raise BadRowError(f"{path}, line {line}: {lengths[wrong[0]]} numbers where {count} were expected")
     return tokens.value.reshape(-1, count)
 
 
@@ -127,4 +127,4 @@ def _not_whole(path: Path, content: np.ndarray, newlines: np.ndarray, place: int
     head = content[begin:place].tobytes().replace(b"\t", b" ").rpartition(b" ")[2]
     tail = content[place:stop].tobytes().split()[:1]
     token = (head + (tail[0] if tail else b"")).decode("utf-8", "replace")[:40]
-    return DataError(f"{path}, line {before + 1}: {token!r} is not a whole number of at most {LONGEST} digits")
+    return BadRowError(f"{path}, line {before + 1}: {token!r} is not a whole number of at most {LONGEST} digits")

@@ -16,7 +16,7 @@ from graphrec.data.reader import Reader
 from graphrec.data.request import Request
 from graphrec.data.tables import Source
 from graphrec.data.values import SHOWN
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError
 
 
 def read_dataset(
@@ -146,9 +146,13 @@ def _open_folder(interactions: Source, test: Source | None, header: Sequence[str
         return None
     folder = read_folder(Path(interactions))
     if test is not None and folder.has_test:
-        raise UsageError(f"{interactions}: has a test.txt of its own, so test= cannot be given", "leave test= out")
+        raise CombinationError(
+            f"{interactions}: has a test.txt of its own, so test= cannot be given", "leave test= out"
+        )
     if test is not None or header is not None:
-        raise UsageError(f"{interactions}: is a known folder, which takes no test= and no header=", "leave them out")
+        raise CombinationError(
+            f"{interactions}: is a known folder, which takes no test= and no header=", "leave them out"
+        )
     return folder
 
 

@@ -10,7 +10,7 @@ from graphrec.data.columns import check_renamed
 from graphrec.data.features import check_names
 from graphrec.data.split import check_split
 from graphrec.data.tables import Source
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import SettingError, nearest
 
 BAD_ROW = ("stop", "skip")
 
@@ -43,7 +43,7 @@ class Request:
         check_split(self.split)
         if self.on_bad_row not in BAD_ROW:
             hint = nearest(self.on_bad_row, BAD_ROW)
-            raise UsageError(f"on_bad_row must be stop or skip, got {self.on_bad_row!r}", hint)
+            raise SettingError(f"on_bad_row must be stop or skip, got {self.on_bad_row!r}", hint)
         check_renamed(self.columns)
         check_names(self.item_vectors, "item_vectors")
         check_names(self.user_vectors, "user_vectors")

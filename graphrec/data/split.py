@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from graphrec.errors import DataError, UsageError, nearest
+from graphrec.errors import DataError, SplitError, UnknownNameError, nearest
 
 SPLITS = ("given", "random", "last", "time")
 TEST_SHARE = 0.2  # of the rows, for random and time
@@ -32,7 +32,7 @@ def check_split(split: str | None) -> None:
     """Refuse a split that does not exist."""
     if split is not None and split not in SPLITS:
         hint = nearest(split, SPLITS) or f"the splits are {', '.join(SPLITS)}"
-        raise UsageError(f"there is no split {split!r}", hint)
+        raise UnknownNameError(f"there is no split {split!r}", hint)
 
 
 def assign_parts(
@@ -209,7 +209,7 @@ def _places(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _impossible(split: str) -> DataError:
     if split == "given":
-        return DataError(
+        return SplitError(
             "split 'given' needs test rows, and the source brings none", "name a test file, or split random"
         )
-    return DataError(f"split {split!r} needs timestamps, and the interactions have none", "split random instead")
+    return SplitError(f"split {split!r} needs timestamps, and the interactions have none", "split random instead")

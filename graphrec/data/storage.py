@@ -10,7 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
-from graphrec.errors import DataError
+from graphrec.errors import GraphFolderError
 
 BLOCK = 1 << 18  # rows looked at together
 
@@ -70,9 +70,9 @@ def open_column(path: Path) -> np.ndarray:
     try:
         column = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: missing or damaged ({error})", "build the folder anew") from error
+        raise GraphFolderError(f"{path}: missing or damaged ({error})", "build the folder anew") from error
     if not isinstance(column, np.ndarray) or column.ndim != 1:
-        raise DataError(f"{path}: not a column", "build the folder anew")
+        raise GraphFolderError(f"{path}: not a column", "build the folder anew")
     return np.asarray(column)
 
 

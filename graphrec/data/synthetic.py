@@ -18,7 +18,7 @@ import pandas as pd
 from graphrec.data.dataset import Dataset
 from graphrec.data.ids import IdMap
 from graphrec.data.split import Part
-from graphrec.errors import UsageError
+from graphrec.errors import SettingError
 from graphrec.files import atomic_path
 
 
@@ -101,7 +101,7 @@ def generate(seed: int = 7, num_users: int = 700, num_items: int = 800) -> World
     ('alice', (40, 60), ['user_id', 'item_id', 'timestamp'])
     """
     if min(num_users, num_items) < 20:
-        raise UsageError(f"num_users and num_items must be >= 20, got {num_users} and {num_items}")
+        raise SettingError(f"num_users and num_items must be >= 20, got {num_users} and {num_items}")
     generator = np.random.default_rng(seed)
     labels, traits = _books(num_items, generator)
     preference = _preference(num_users, traits, generator)

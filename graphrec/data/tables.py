@@ -18,7 +18,15 @@ from graphrec.data.columns import IDS, Columns, resolve
 from graphrec.data.delimited import BY_SUFFIX, DelimitedFile, locate, open_delimited, read_delimited
 from graphrec.data.ids import is_text
 from graphrec.data.values import DICTIONARY, SHOWN, Fault
-from graphrec.errors import DataError, nearest
+from graphrec.errors import (
+    BadRowError,
+    ColumnError,
+    DamagedTableError,
+    DataError,
+    NothingLeftError,
+    SourceError,
+    nearest,
+)
 
 Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame | pa.Table
 
@@ -90,7 +98,9 @@ def read_table(
     raw = _load(source, spec, renamed or {}, header, delimiter)
     ids, numbers, attributes = convert(raw, spec)
     if not raw.table.num_rows and not raw.ragged:
-        raise DataError(f"{raw.where}: the {spec.table} table has no rows", "give at least one row or leave it out")
+        raise NothingLeftError(
+            f"{raw.where}: the {spec.table} table has no rows", "give at least one row or leave it out"
+        )
     if not raw.ragged and not raw.faults:
         return Rows(raw.where, ids, numbers, attributes, raw.table.num_rows)
     return _without_bad(raw, ids, numbers, attributes, skip)
@@ -130,13 +140,13 @@ def check_file(source: str | os.PathLike[str], table: str) -> Path:
     """The path, if it is a file of a kind that is read here."""
     path = Path(source)
     if path.is_dir():
-        raise DataError(f"{path}: is a folder, and the {table} table must be a file", "name the file inside it")
+        raise SourceError(f"{path}: is a folder, and the {table} table must be a file", "name the file inside it")
     if not path.exists():
         siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = nearest(path.name, siblings) or "check the path"
-        raise DataError(f"{path}: no such file for the {table} table", hint)
+        raise SourceError(f"{path}: no such file for the {table} table", hint)
     if path.suffix.lower() not in (*BY_SUFFIX, ".parquet"):
-        raise DataError(f"{path}: cannot read a {path.suffix or 'nameless'} file", "use .csv, .tsv, .txt or .parquet")
+        raise SourceError(f"{path}: cannot read a {path.suffix or 'nameless'} file", "use .csv, .tsv, .txt or .parquet")
     return path
 
 
@@ -148,7 +158,7 @@ def _from_pandas(frame: pd.DataFrame, spec: Columns, renamed: Mapping[str, str])
         try:
             columns[ours] = pa.chunked_array([pa.array(frame.iloc[:, found.index(theirs)], from_pandas=True)])
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(f"{where}: {theirs} mixes types ({error})", "turn the column into text") from error
+            raise ColumnError(f"{where}: {theirs} mixes types ({error})", "turn the column into text") from error
     return Raw(where, pa.table(columns))
 
 
@@ -159,7 +169,7 @@ def _from_parquet(path: Path, spec: Columns, renamed: Mapping[str, str]) -> Raw:
         keys = [name for ours, name in chosen.items() if ours in IDS and is_text(schema.field(name).type)]
         table = pq.read_table(path, columns=list(chosen.values()), read_dictionary=keys, partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
+        raise DamagedTableError(f"{path}: cannot be read as Parquet ({error})") from error
     return Raw(str(path), table.select(list(chosen.values())).rename_columns(list(chosen)))
 
 
@@ -211,7 +221,9 @@ def _without_bad(
     for one in raw.faults:
         bad |= one.rows
     if bad.all():
-        raise DataError(f"{raw.where}: every row is bad; {unit} {found[0][0]}: {found[0][1]}", "check the delimiter")
+        raise NothingLeftError(
+            f"{raw.where}: every row is bad; {unit} {found[0][0]}: {found[0][1]}", "check the delimiter"
+        )
     return Rows(
         raw.where,
         {name: used(column, ~bad) for name, column in ids.items()},
@@ -243,7 +255,7 @@ def places(file: DelimitedFile | None, faulty: Sequence[tuple[int, str]]) -> tup
 def bad_row(where: str, unit: str, found: Sequence[tuple[int, str]]) -> DataError:
     """The error for the first bad row."""
     line, reason = found[0]
-    return DataError(f"{where}, {unit} {line}: {reason}", "correct it, or skip bad rows with --on-bad-row skip")
+    return BadRowError(f"{where}, {unit} {line}: {reason}", "correct it, or skip bad rows with --on-bad-row skip")
 
 
 def first_examples(where: str, unit: str, found: Sequence[tuple[int, str]]) -> tuple[dict[str, Any], ...]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from graphrec.data.columns import KINDS
 from graphrec.data.ids import is_text
-from graphrec.errors import DataError
+from graphrec.errors import ColumnError
 
 UNTYPED = len(KINDS)  # the code of a name that comes without a kind
 SHOWN = 5  # faults spelled out
@@ -53,11 +53,11 @@ def id_column(column: pa.ChunkedArray, name: str, where: str) -> tuple[pa.Dictio
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_floating(kind):
         message = f"{where}: {name} holds floats; an id such as 1.0 comes from a missing value in a column of integers"
-        raise DataError(message, "drop the rows without an id and turn the column into integers or text")
+        raise ColumnError(message, "drop the rows without an id and turn the column into integers or text")
     if pa.types.is_null(kind):
         column = column.cast(pa.large_string())
     elif not is_text(kind) and not pa.types.is_integer(kind):
-        raise DataError(f"{where}: {name} holds {kind}, and ids are text or integers", "turn the column into text")
+        raise ColumnError(f"{where}: {name} holds {kind}, and ids are text or integers", "turn the column into text")
     codes = _dictionary(column)
     broken = pc.or_(pc.equal(codes.dictionary, ""), pc.match_substring_regex(codes.dictionary, r"[\x00\r\n]"))
     bad = broken.to_numpy(zero_copy_only=False)
@@ -78,7 +78,7 @@ def number_column(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.nd
     elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         numbers = pc.cast(column, pa.float64(), safe=False)
     else:
-        raise DataError(f"{where}: {name} holds {column.type}, not numbers")
+        raise ColumnError(f"{where}: {name} holds {column.type}, not numbers")
     with np.errstate(over="ignore"):
         values = numbers.to_numpy().astype(np.float32)
     return values, fault(~np.isfinite(values), column, name, "is not a number")
@@ -97,7 +97,7 @@ def time_column(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndar
     elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         values = _seconds(pc.cast(column, pa.timestamp("us"), safe=False))
     else:
-        raise DataError(f"{where}: {name} holds {column.type}, not times")
+        raise ColumnError(f"{where}: {name} holds {column.type}, not times")
     return values, fault(
         values < 0, column, name, "is neither a whole number >= 0 nor a date such as 2024-05-31 18:00:00"
     )
@@ -107,7 +107,7 @@ def kind_column(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndar
     """Position in KINDS, UNTYPED where the cell is empty, as uint8."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not is_text(kind) and not pa.types.is_null(kind):
-        raise DataError(f"{where}: {name} holds {kind}, not one of {', '.join(KINDS)}")
+        raise ColumnError(f"{where}: {name} holds {kind}, not one of {', '.join(KINDS)}")
     codes = _dictionary(column.cast(DICTIONARY) if pa.types.is_null(kind) else column)
     known = {**{word: code for code, word in enumerate(KINDS)}, "": UNTYPED}
     by_word = np.array([known.get(word, UNTYPED + 1) for word in codes.dictionary.to_pylist()] + [UNTYPED], np.uint8)
@@ -120,7 +120,9 @@ def text_column(column: pa.ChunkedArray, name: str, where: str) -> pa.ChunkedArr
     try:
         text = column.cast(pa.large_string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"{where}: {name} holds {column.type}, not text", "leave it out or join it to text") from error
+        raise ColumnError(
+            f"{where}: {name} holds {column.type}, not text", "leave it out or join it to text"
+        ) from error
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.large_string()), text)
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from graphrec.data.columns import Columns
 from graphrec.data.tables import Source, bad_row, first_examples, read_table, repeated
 from graphrec.data.values import SHOWN, Fault, id_column
-from graphrec.errors import DataError
+from graphrec.errors import ColumnError, VectorsError
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def read_vectors(
         faults = [*([fault] if fault else []), *repeated(codes, name), *faults]
         ids = codes
     if not values.shape[1]:
-        raise DataError(f"{where}: its vectors have no numbers", "give a column of lists, or columns of numbers")
+        raise VectorsError(f"{where}: its vectors have no numbers", "give a column of lists, or columns of numbers")
     faults += _not_finite(values, absent, faults)
     return _without_bad(where, (kind, modality), ids, values, absent, faults, skip)
 
@@ -95,11 +95,11 @@ def _open(source: Source) -> pa.Table:
         return pa.Table.from_pandas(source, preserve_index=False)
     path = Path(source)
     if path.suffix.lower() != ".parquet":
-        raise DataError(f"{path}: vectors come as .parquet or .npy", "turn the file into one of them")
+        raise VectorsError(f"{path}: vectors come as .parquet or .npy", "turn the file into one of them")
     try:
         return pq.read_table(path, partitioning=None)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as Parquet ({error})", "check the path") from error
+        raise VectorsError(f"{path}: cannot be read as Parquet ({error})", "check the path") from error
 
 
 def _split_ids(table: pa.Table, ours: str, renamed: Mapping[str, str], where: str) -> tuple[str, pa.Table]:
@@ -108,7 +108,7 @@ def _split_ids(table: pa.Table, ours: str, renamed: Mapping[str, str], where: st
     for name in (renamed.get(ours, ours), ours, "id"):
         if found.count(name) == 1:
             return name, table
-    raise DataError(f"{where}: no column {ours} or id; it has {', '.join(map(repr, found))}", f"call the ids {ours}")
+    raise ColumnError(f"{where}: no column {ours} or id; it has {', '.join(map(repr, found))}", f"call the ids {ours}")
 
 
 def _matrix(table: pa.Table, where: str) -> tuple[np.ndarray, np.ndarray, list[Fault]]:
@@ -119,7 +119,7 @@ def _matrix(table: pa.Table, where: str) -> tuple[np.ndarray, np.ndarray, list[F
     for name, kind in zip(table.column_names, kinds, strict=True):
         if not _is_number(kind):
             hint = "leave only the ids and one column of lists, or columns of numbers"
-            raise DataError(f"{where}: column {name!r} holds {kind}, not numbers", hint)
+            raise VectorsError(f"{where}: column {name!r} holds {kind}, not numbers", hint)
     columns = [pc.cast(column, pa.float64(), safe=False) for column in table.columns]
     missing = np.array([column.is_null().to_numpy() for column in columns], dtype=bool).T.reshape(table.num_rows, -1)
     with np.errstate(over="ignore"):
@@ -132,7 +132,7 @@ def _matrix(table: pa.Table, where: str) -> tuple[np.ndarray, np.ndarray, list[F
 
 def _from_lists(column: pa.Array, name: str, where: str) -> tuple[np.ndarray, np.ndarray, list[Fault]]:
     if not _is_number(column.type.value_type):
-        raise DataError(f"{where}: {name} holds lists of {column.type.value_type}, not of numbers")
+        raise VectorsError(f"{where}: {name} holds lists of {column.type.value_type}, not of numbers")
     absent = column.is_null().to_numpy(zero_copy_only=False)
     lengths = pc.list_value_length(column).fill_null(-1).to_numpy()
     first = int(np.flatnonzero(~absent)[0]) if not absent.all() else 0
@@ -156,16 +156,16 @@ def _from_npy(path: Path, name: str) -> tuple[pa.DictionaryArray, np.ndarray, li
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as .npy ({error})", "write it with numpy.save") from error
+        raise VectorsError(f"{path}: cannot be read as .npy ({error})", "write it with numpy.save") from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise DataError(f"{path}: holds no table of numbers [rows, width]", "save one array of two dimensions")
+        raise VectorsError(f"{path}: holds no table of numbers [rows, width]", "save one array of two dimensions")
     named = ids_beside(path)
     if named is None:
         names = f"{path.stem}_ids.parquet nor {path.stem}_ids.csv"
-        raise DataError(f"{path}: neither {names} lies beside it", "list the ids there")
+        raise VectorsError(f"{path}: neither {names} lies beside it", "list the ids there")
     ids = read_table(named, Columns("ids", (name,)), renamed={name: "id"}).ids[name]
     if len(ids) != len(values):
-        raise DataError(f"{path}: has {len(values)} rows, and {named.name} {len(ids)} ids", "give each row one id")
+        raise VectorsError(f"{path}: has {len(values)} rows, and {named.name} {len(ids)} ids", "give each row one id")
     with np.errstate(over="ignore"):
         return ids, values.astype(np.float32), repeated(ids, name)
 

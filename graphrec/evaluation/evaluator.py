@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import Tensor
 
-from graphrec.errors import DataError, UsageError
+from graphrec.errors import ArrayError, NothingLeftError, SettingError
 from graphrec.evaluation import metrics as m
 from graphrec.ranking import entries, rank
 from graphrec.sparse import CSR
@@ -73,7 +73,9 @@ def evaluate(
     num_unknown = int(((train.degree == 0) & (test.degree > 0)).sum())
     users = judged.nonzero()[:, 0]
     if not len(users):
-        raise DataError(f"no user can be judged: of {train.num_rows} none has both a training row and a test item")
+        raise NothingLeftError(
+            f"no user can be judged: of {train.num_rows} none has both a training row and a test item"
+        )
     found = rank(
         score_block,
         users,
@@ -125,17 +127,17 @@ def keep_rare(test: CSR, train: CSR, *, below: int) -> CSR:
 def _check(train: CSR, test: CSR, ks: Sequence[int]) -> None:
     _check_shapes(train, test)
     if not ks or min(ks) < 1:
-        raise UsageError(f"ks must hold numbers >= 1, got {list(ks)}")
+        raise SettingError(f"ks must hold numbers >= 1, got {list(ks)}")
     pairs = test.row_index() * test.num_cols + test.col
     repeated = len(pairs) - len(pairs.unique())
     if repeated:
-        raise UsageError(f"test must hold distinct pairs, got {repeated} repeated ones")
+        raise ArrayError(f"test must hold distinct pairs, got {repeated} repeated ones")
 
 
 def _check_shapes(train: CSR, test: CSR) -> None:
     shapes = [(csr.num_rows, csr.num_cols) for csr in (train, test)]
     if shapes[0] != shapes[1]:
-        raise UsageError(f"train and test must have one shape, got {shapes[0]} and {shapes[1]}")
+        raise ArrayError(f"train and test must have one shape, got {shapes[0]} and {shapes[1]}")
 
 
 def _accuracy(hits: Tensor, num_relevant: Tensor, k: int) -> dict[str, Tensor]:

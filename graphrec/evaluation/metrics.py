@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import ArrayError, SettingError
 from graphrec.sparse import CSR
 
 
@@ -32,7 +32,7 @@ def hit_matrix(ranked: Tensor, relevant: CSR) -> Tensor:
     tensor([[ True, False, False]])
     """
     if len(ranked) != relevant.num_rows:
-        raise UsageError(f"ranked and relevant must have as many rows, got {len(ranked)} and {relevant.num_rows}")
+        raise ArrayError(f"ranked and relevant must have as many rows, got {len(ranked)} and {relevant.num_rows}")
     if not relevant.num_edges:
         return torch.zeros_like(ranked, dtype=torch.bool)
     row = torch.arange(len(ranked), device=ranked.device)[:, None]
@@ -141,7 +141,7 @@ def auc(scores: Tensor, labels: Tensor) -> float:
     positive = labels.bool()
     num_positive, num_negative = int(positive.sum()), int((~positive).sum())
     if not num_positive or not num_negative:
-        raise UsageError(f"auc needs both labels, got {num_positive} positives and {num_negative} negatives")
+        raise ArrayError(f"auc needs both labels, got {num_positive} positives and {num_negative} negatives")
     _, place, count = scores.double().unique(return_inverse=True, return_counts=True)
     below = count.cumsum(0) - count
     middle_rank = below + (count + 1) / 2
@@ -266,7 +266,7 @@ def _diversity(ranked, rowptr, col, num_users):  # type: ignore[no-untyped-def]
 def _first(hits: Tensor, k: int) -> Tensor:
     """The first k columns as float64; at least one column, so that a maximum exists."""
     if k < 1:
-        raise UsageError(f"k must be >= 1, got {k}")
+        raise SettingError(f"k must be >= 1, got {k}")
     found = hits[:, :k].double()
     return found if found.shape[1] else found.new_zeros(len(found), 1)
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from graphrec.errors import UsageError
+from graphrec.errors import ArrayError, UnknownNameError
 
 
 def paired_test(a: ArrayLike, b: ArrayLike) -> dict[str, float | int]:
@@ -34,10 +34,10 @@ def paired_test(a: ArrayLike, b: ArrayLike) -> dict[str, float | int]:
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape or not len(first):
-        raise UsageError(f"a paired test needs two rows of equal length, got shapes {first.shape} and {second.shape}")
+        raise ArrayError(f"a paired test needs two rows of equal length, got shapes {first.shape} and {second.shape}")
     change = first - second
     if not np.isfinite(change).all():
-        raise UsageError("a paired test needs finite values")
+        raise ArrayError("a paired test needs finite values")
     mean, n = float(change.mean()), len(change)
     p_value, half = _t_test(change)
     won, lost = int((change > 0).sum()), int((change < 0).sum())
@@ -74,7 +74,7 @@ def compare(per_user_a: pd.DataFrame, per_user_b: pd.DataFrame, metric: str) -> 
     for table in (per_user_a, per_user_b):
         if metric not in table.columns:
             known = [name for name in table.columns if name != "user_index"]
-            raise UsageError(f"no metric {metric!r} in the per-user table", f"it holds {', '.join(known)}")
+            raise UnknownNameError(f"no metric {metric!r} in the per-user table", f"it holds {', '.join(known)}")
     columns = ["user_index", metric]
     both = per_user_a[columns].merge(per_user_b[columns], on="user_index", validate="one_to_one", suffixes=("_a", "_b"))
     unpaired = len(per_user_a) + len(per_user_b) - 2 * len(both)
@@ -101,7 +101,7 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     """
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise UsageError(f"p-values must be a row of numbers in [0, 1], got {p.tolist()}")
+        raise ArrayError(f"p-values must be a row of numbers in [0, 1], got {p.tolist()}")
     order = np.argsort(p, kind="stable")
     corrected = np.empty(len(p))
     corrected[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(p), 0, -1)))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from graphrec.data import Dataset, Interactions, Knowledge, Part
-from graphrec.errors import DataError
+from graphrec.errors import GraphFolderError
 from graphrec.graph.deferred import DeferredGraph
 from graphrec.graph.hetero import INTERACTS, REVERSE, Features, HeteroGraph, assemble
 from graphrec.sparse import CSR
@@ -119,7 +119,7 @@ def _checked_count(
     wrong = _count(user, item, part, wanted, num_users, degree)
     if wrong >= 0:
         where = f"row {wrong} of the interactions is user {user[wrong]}, item {item[wrong]}, part {part[wrong]}"
-        raise DataError(f"{where}: out of range or out of order", "build the graph folder anew")
+        raise GraphFolderError(f"{where}: out of range or out of order", "build the graph folder anew")
 
 
 _compiled = numba.njit(nogil=True, cache=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.errors import DataError, UsageError, nearest
+from graphrec.errors import GraphError, UnknownNameError, nearest
 from graphrec.sparse import CSR
 
 KINDS = ("user", "item", "entity")
@@ -55,16 +55,16 @@ class HeteroGraph:
         check_relations(self.relations)
         shape = (self.adjacency.num_rows, self.adjacency.num_cols)
         if shape != (self.num_nodes, self.num_nodes):
-            raise DataError(f"the adjacency of {self.num_nodes} nodes cannot have shape {shape}")
+            raise GraphError(f"the adjacency of {self.num_nodes} nodes cannot have shape {shape}")
         types = self.adjacency.edge_type
         if types is None or (len(types) and not 0 <= int(types.min()) <= int(types.max()) < self.num_relations):
-            raise DataError(f"every edge needs a type in [0, {self.num_relations})")
+            raise GraphError(f"every edge needs a type in [0, {self.num_relations})")
         if not self.adjacency.symmetric:
-            raise DataError("every edge must stand beside its inverse", "make the graph with build_graph or from_pyg")
+            raise GraphError("every edge must stand beside its inverse", "make the graph with build_graph or from_pyg")
         for kind, named in self.features.items():
             for tensor in named.values():
                 if kind not in KINDS or len(tensor) != self.count(kind):
-                    raise DataError(f"features of {kind!r} with {len(tensor)} rows fit no kind of node in {self}")
+                    raise GraphError(f"features of {kind!r} with {len(tensor)} rows fit no kind of node in {self}")
         if self.times is not None:
             _check_times(self.times, int((types == 1).sum()))
 
@@ -153,7 +153,7 @@ class HeteroGraph:
         known = self.relations[2::2]
         for name in relations:
             if name not in known:
-                raise UsageError(f"the graph has no relation {name!r} to leave out", nearest(name, known))
+                raise UnknownNameError(f"the graph has no relation {name!r} to leave out", nearest(name, known))
         kind = self.adjacency.edge_type
         assert kind is not None
         is_fact = kind >= 2
@@ -194,7 +194,7 @@ class HeteroGraph:
 
 def _check_times(times: Tensor, num_pairs: int) -> None:
     if times.dtype != torch.int64 or times.shape != (num_pairs,):
-        raise DataError(f"times must be int64 [{num_pairs}], got {times.dtype} {list(times.shape)}")
+        raise GraphError(f"times must be int64 [{num_pairs}], got {times.dtype} {list(times.shape)}")
 
 
 def moved(features: Features, device: torch.device | str) -> Features:
@@ -243,7 +243,7 @@ def _distinct(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Drop repeated edges; those already in strictly rising order of (relation, source, target) stay as they are."""
     if num_nodes * num_nodes * max(num_names, 1) >= 2**63:
-        raise DataError(f"{num_nodes} nodes with {num_names} relations are too many to number their pairs")
+        raise GraphError(f"{num_nodes} nodes with {num_names} relations are too many to number their pairs")
     key = (relation.astype(np.int64) * num_nodes + source) * num_nodes + target
     if (np.diff(key) > 0).all():
         return source, target, relation
@@ -255,7 +255,7 @@ def check_relations(relations: tuple[str, ...]) -> None:
     """Raise a DataError unless ``interacts`` comes first, each relation's inverse after it, and no name twice."""
     paired = all(relations[i + 1 : i + 2] == (REVERSE + relations[i],) for i in range(0, len(relations), 2))
     if relations[:1] != (INTERACTS,) or not paired:
-        raise DataError(f"relations must be 'interacts' and others, each followed by its inverse, got {relations}")
+        raise GraphError(f"relations must be 'interacts' and others, each followed by its inverse, got {relations}")
     repeated = [name for name, count in Counter(relations).items() if count > 1]
     if repeated:
-        raise DataError(f"relations must have names of their own, got twice: {', '.join(repeated)}", "rename them")
+        raise GraphError(f"relations must have names of their own, got twice: {', '.join(repeated)}", "rename them")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from graphrec.errors import DataError
+from graphrec.errors import GraphError
 from graphrec.graph.hetero import INTERACTS, KINDS, REVERSE, Features, HeteroGraph, assemble
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def from_pyg(data: HeteroData) -> HeteroGraph:
     """
     unknown = [kind for kind in data.node_types if kind not in KINDS]
     if unknown:
-        raise DataError(f"node types must be among {', '.join(KINDS)}, got {', '.join(unknown)}")
+        raise GraphError(f"node types must be among {', '.join(KINDS)}, got {', '.join(unknown)}")
     sizes = _sizes({kind: int(data[kind].num_nodes) for kind in data.node_types})
     first = dict(zip(KINDS, np.cumsum((0, *sizes[:2])).tolist(), strict=True))
     names = _forward_names(getattr(data, "relations", None), (name for _, name, _ in data.edge_types))
@@ -119,12 +119,12 @@ def from_networkx(made: networkx.MultiDiGraph) -> HeteroGraph:
     places: dict[Any, tuple[str, int]] = {}
     for node, attributes in made.nodes(data=True):
         if attributes.get("kind") not in KINDS or "index" not in attributes:
-            raise DataError(f"node {node!r} needs a kind ({', '.join(KINDS)}) and an index, got {attributes}")
+            raise GraphError(f"node {node!r} needs a kind ({', '.join(KINDS)}) and an index, got {attributes}")
         places[node] = attributes["kind"], attributes["index"]
     by_kind = {kind: sorted(index for own, index in places.values() if own == kind) for kind in KINDS}
     for kind, indices in by_kind.items():
         if indices != list(range(len(indices))):
-            raise DataError(f"the indices of kind {kind} must be 0 to {len(indices) - 1}, each once")
+            raise GraphError(f"the indices of kind {kind} must be 0 to {len(indices) - 1}, each once")
     sizes = _sizes({kind: len(indices) for kind, indices in by_kind.items()})
     first = dict(zip(KINDS, np.cumsum((0, *sizes[:2])).tolist(), strict=True))
     number = {node: first[kind] + index for node, (kind, index) in places.items()}
@@ -146,7 +146,7 @@ def _forward_names(relations: Iterable[str] | None, present: Iterable[str]) -> l
         return list(relations)[::2]
     found = list(dict.fromkeys(name.removeprefix(REVERSE) for name in present))
     if INTERACTS not in found:
-        raise DataError(f"no edges of relation 'interacts' between user and item, only {', '.join(found) or 'none'}")
+        raise GraphError(f"no edges of relation 'interacts' between user and item, only {', '.join(found) or 'none'}")
     return [INTERACTS, *(name for name in found if name != INTERACTS)]
 
 
@@ -156,7 +156,7 @@ def _forward(names: list[str], name: str, source: np.ndarray, target: np.ndarray
         return source, target, np.full(len(source), names.index(name))
     inverse_of = name.removeprefix(REVERSE)
     if inverse_of == name or inverse_of not in names:
-        raise DataError(f"relation {name!r} is not among the recorded ones: {', '.join(names)}")
+        raise GraphError(f"relation {name!r} is not among the recorded ones: {', '.join(names)}")
     return target, source, np.full(len(source), names.index(inverse_of))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding, normalize
 
-from graphrec.errors import UsageError
+from graphrec.errors import ArrayError
 from graphrec.sparse import CSR, spmm
 from graphrec.sparse.checks import check_range
 
@@ -202,14 +202,14 @@ def drop_pairs(normalized: CSR, item_order: Tensor, share: float, generator: tor
 
 def _check_symmetric(normalized: CSR) -> None:
     if not normalized.symmetric:
-        raise UsageError("propagate_mean needs a symmetric matrix", "make it with symmetric_normalize")
+        raise ArrayError("propagate_mean needs a symmetric matrix", "make it with symmetric_normalize")
 
 
 def _check_distinct(rows: Tensor, size: int) -> None:
     check_range("rows", rows, size)
     number = torch.arange(len(rows))
     if not torch.equal(number.new_zeros(size).index_copy(0, rows, number)[rows], number):
-        raise UsageError("rows must be distinct", "use rows.unique()")
+        raise ArrayError("rows must be distinct", "use rows.unique()")
 
 
 def layer_sum(normalized: CSR, vectors: Tensor, layers: int) -> Tensor:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import UnknownNameError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
 from graphrec.models.content import Content, ContentSettings
@@ -61,7 +61,7 @@ def model_class(name: str) -> type[Model]:
     model = name.partition("-")[0]
     if model not in MODELS:
         hint = nearest(model, MODELS) or f"there are: {', '.join(MODELS)}"
-        raise UsageError(f"unknown model {name!r}", hint)
+        raise UnknownNameError(f"unknown model {name!r}", hint)
     return MODELS[model]
 
 
@@ -79,7 +79,7 @@ def make_settings(name: str, values: Mapping[str, Any]) -> Any:
     for field in values:
         if field not in known:
             hint = nearest(field, known) or f"it has: {', '.join(known) or 'none'}"
-            raise UsageError(f"model {name} has no setting {field!r}", hint)
+            raise UnknownNameError(f"model {name} has no setting {field!r}", hint)
     return settings(**values)
 
 

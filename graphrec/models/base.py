@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from graphrec.errors import UsageError
+from graphrec.errors import SettingError
 from graphrec.graph import HeteroGraph
 from graphrec.sparse import CSR
 
@@ -121,7 +121,7 @@ def check_setting(field: str, value: object, valid: bool, rule: str) -> None:
     graphrec.errors.UsageError: layers must be >= 1, got -1
     """
     if not valid:
-        raise UsageError(f"{field} must be {rule}, got {value}")
+        raise SettingError(f"{field} must be {rule}, got {value}")
 
 
 def searched(default: Any, low: float = 0, high: float = 0, *, log: bool = False, choices: tuple[Any, ...] = ()) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError
 from graphrec.graph import HeteroGraph
 from graphrec.layers import ModalityAttention
 from graphrec.losses import l2_penalty
@@ -159,4 +159,4 @@ def _check_same(graph: HeteroGraph, other: HeteroGraph, kind: str, now: Tensor, 
     )
     if not same:
         message = f"the features of {kind}s are not those that the earlier run was trained on"
-        raise UsageError(message, "train content anew; TF-IDF changes with the catalogue, given vectors do not")
+        raise CombinationError(message, "train content anew; TF-IDF changes with the catalogue, given vectors do not")

@@ -15,7 +15,7 @@ from scipy import sparse
 from torch import Tensor
 
 from graphrec.data.large.memory import available_memory
-from graphrec.errors import UsageError
+from graphrec.errors import SettingError
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import check_setting, searched
 from graphrec.models.inverse import invert_, symmetric_rows
@@ -84,7 +84,9 @@ class EASE(ItemItem):
         """P, float32 [I, I], right on and above the diagonal."""
         gram = self._gram()
         if not invert_(gram):
-            raise UsageError(f"ridge {self.settings.ridge} is too small for float32 on this data", "give a larger one")
+            raise SettingError(
+                f"ridge {self.settings.ridge} is too small for float32 on this data", "give a larger one"
+            )
         return gram
 
     def _gram(self) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError
 from graphrec.graph import Block, HeteroGraph
 from graphrec.losses import l2_penalty
 from graphrec.models.base import check_setting, searched
@@ -152,7 +152,7 @@ class EmbeddingModel(VectorModel):
         Raises:
             UsageError: the model runs on the whole graph alone.
         """
-        raise UsageError(f"model {self.name} runs on the whole graph alone", "leave out --sampling neighbor")
+        raise CombinationError(f"model {self.name} runs on the whole graph alone", "leave out --sampling neighbor")
 
     def propagate_sample(
         self, blocks: Sequence[Block], first: Tensor, num_seeds: int, generator: torch.Generator | None = None

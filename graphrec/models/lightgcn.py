@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError
 from graphrec.graph import Block, HeteroGraph
 from graphrec.layers import drop_pairs, layer_sum, propagate_mean, propagate_mean_to, propagate_noisy
 from graphrec.losses import info_nce_loss
@@ -184,7 +184,7 @@ class LightGCN(EmbeddingModel):
     ) -> Tensor:
         refused = self.settings.whole_graph_only if self.training else None
         if refused:
-            raise UsageError(f"{refused} of {self.name} is for the whole graph", "leave out --sampling neighbor")
+            raise CombinationError(f"{refused} of {self.name} is for the whole graph", "leave out --sampling neighbor")
         return super().propagate_sample(blocks, first, num_seeds, generator)
 
     def receive(

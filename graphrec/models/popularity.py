@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
 from graphrec.sparse import CSR
@@ -47,4 +47,4 @@ class Popularity(Model):
         Raises:
             UsageError: always.
         """
-        raise UsageError("popularity knows no likeness of items", "ask item_knn, lightgcn, gat or fused")
+        raise CombinationError("popularity knows no likeness of items", "ask item_knn, lightgcn, gat or fused")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.errors import TrainingError, UsageError
+from graphrec.errors import ArrayError, SettingError, TrainingError
 from graphrec.ranking.heap import topk_range
 from graphrec.sparse import CSR
 
@@ -130,7 +130,7 @@ def entries(csr: CSR, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def check_k(k: int) -> None:
     if k < 1:
-        raise UsageError(f"k must be >= 1, got {k}")
+        raise SettingError(f"k must be >= 1, got {k}")
 
 
 def _rank_block(
@@ -138,7 +138,7 @@ def _rank_block(
 ) -> tuple[Tensor, Tensor]:
     """Best scores and items of one block; −inf and −1 where nothing is left."""
     if scores.shape != (len(users), num_items):
-        raise UsageError(f"scores must have shape {(len(users), num_items)}, got {tuple(scores.shape)}")
+        raise ArrayError(f"scores must have shape {(len(users), num_items)}, got {tuple(scores.shape)}")
     hidden = None if seen is None else entries(seen, users.to(seen.device))
     if scores.is_cuda:
         values, items = _topk_torch(_hide(_finite(scores.float()), hidden, allowed), k)

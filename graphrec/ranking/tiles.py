@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import BackendError
 from graphrec.ranking.blocks import Ranking, check_k, check_nan, entries
 from graphrec.ranking.heap import offer_tile, order_rows
 from graphrec.sparse import CSR
@@ -57,7 +57,7 @@ def rank_vectors(
     """
     check_k(k)
     if item_vectors.is_cuda:
-        raise UsageError("rank_vectors runs on a CPU", "use rank")
+        raise BackendError("rank_vectors runs on a CPU", "use rank")
     places = min(k, len(item_vectors))
     values = np.full((len(users), places), -np.inf, np.float32)
     items = np.full((len(users), places), len(item_vectors), np.int64)

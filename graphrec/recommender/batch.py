@@ -14,7 +14,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from graphrec.data import Dataset
-from graphrec.errors import UsageError
+from graphrec.errors import SettingError
 from graphrec.ranking import Ranking
 from graphrec.recommender.parts import Parts
 from graphrec.recommender.ranker import Ranker
@@ -76,7 +76,7 @@ def write_lists(
 ) -> Written:
     """See ``Recommender.recommend_to``; ``users`` are numbers, int32 [n], and ``allowed`` is bool [I] or None."""
     if k < 1:
-        raise UsageError(f"k must be >= 1, got {k}")
+        raise SettingError(f"k must be >= 1, got {k}")
     dataset = ranker.run.dataset
     size = max(1, min(BLOCK_USERS, BLOCK_ROWS // max(1, min(k, dataset.num_items))))
     asked = {"run": ranker.digest(), "users": _digest(users), "k": k, "filter_seen": filter_seen, "block": size}

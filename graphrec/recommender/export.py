@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from graphrec.data import IdMap
-from graphrec.errors import OutputError, UsageError, nearest
+from graphrec.errors import CombinationError, OccupiedError, OutputError, UnknownNameError, nearest
 from graphrec.files import atomic_path, write_array, write_text
 from graphrec.models import VectorModel, views_of
 from graphrec.recommender.ann import item_index, require_faiss
@@ -27,12 +27,14 @@ NOTE = "vectors.json"
 def export_vectors(run: Run, folder: Path, format: str, view: str | None) -> list[dict[str, Any]]:
     """See ``Recommender.export``."""
     if format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}", nearest(format, FORMATS) or f"there are: {', '.join(FORMATS)}")
+        raise UnknownNameError(
+            f"unknown format {format!r}", nearest(format, FORMATS) or f"there are: {', '.join(FORMATS)}"
+        )
     if format == "faiss":
         require_faiss()
     views = _views(run, view)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty", "choose another folder")
+        raise OccupiedError(f"{folder} is not empty", "choose another folder")
     try:
         return [
             _export(run, member, name, folder / name if len(views) > 1 else folder, format)
@@ -45,12 +47,12 @@ def export_vectors(run: Run, folder: Path, format: str, view: str | None) -> lis
 def _views(run: Run, view: str | None) -> dict[str, VectorModel]:
     found = {name: member for name, member in views_of(run.model).items() if isinstance(member, VectorModel)}
     if not found:
-        raise UsageError(f"model {run.model.name} has no vectors to export", "train lightgcn, gat or fused")
+        raise CombinationError(f"model {run.model.name} has no vectors to export", "train lightgcn, gat or fused")
     if view is None:
         return found
     if view not in found:
         hint = nearest(view, found) or f"there are: {', '.join(found)}"
-        raise UsageError(f"model {run.model.name} has no view {view!r} with vectors", hint)
+        raise UnknownNameError(f"model {run.model.name} has no view {view!r} with vectors", hint)
     return {view: found[view]}
 
 

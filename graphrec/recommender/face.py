@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from graphrec.data import Dataset, Part
-from graphrec.errors import DataError, UsageError
+from graphrec.errors import ArrayError, CombinationError, SettingError, SplitError
 from graphrec.evaluation import Evaluation, evaluate
 from graphrec.explain import explain_pair
 from graphrec.models import Model, VectorModel, views_of
@@ -79,9 +79,9 @@ class Recommender:
             UsageError: k < 1, or both users and history.
         """
         if k < 1:
-            raise UsageError(f"k must be >= 1, got {k}")
+            raise SettingError(f"k must be >= 1, got {k}")
         if users is not None and history is not None:
-            raise UsageError("give users or a history, not both")
+            raise CombinationError("give users or a history, not both")
         allowed, index, names = self._ranker.allowed(items, exclude), np.zeros(1, np.int32), np.array([None])
         if history is None:
             index = self._ranker.index(users)
@@ -148,7 +148,8 @@ class Recommender:
             What was written, a mapping a view, as it stands in each folder's ``vectors.json``.
 
         Raises:
-            UsageError: the model has no vectors, an unknown view or format, or a folder that holds something.
+            UsageError: the model has no vectors, or an unknown view or format.
+            OccupiedError: the folder holds something.
             MissingExtraError: faiss is asked for and not installed.
         """
         return export_vectors(self.run, Path(folder), format, view)
@@ -161,7 +162,7 @@ class Recommender:
             UsageError: the two differ in length.
         """
         if len(users) != len(items):
-            raise UsageError(f"users and items must pair up, got {len(users)} and {len(items)}")
+            raise ArrayError(f"users and items must pair up, got {len(users)} and {len(items)}")
         user, row = np.unique(self.dataset.users.index(users, "user"), return_inverse=True)
         item = self.dataset.items.index(items, "item")
         result = np.empty(len(row), dtype=np.float32)
@@ -192,7 +193,7 @@ class Recommender:
         """
         views = [view for view in views_of(self.model).values() if isinstance(view, VectorModel)]
         if not views:
-            raise UsageError(f"model {self.model.name} has no user vectors", "train lightgcn, gat or fused")
+            raise CombinationError(f"model {self.model.name} has no user vectors", "train lightgcn, gat or fused")
         unit = torch.nn.functional.normalize(views[0].user_vectors(), dim=-1)
         index = self.dataset.users.index(users, "user")
         names = self.dataset.users.names(index)
@@ -238,14 +239,14 @@ class Recommender:
         """
         test = part_csr(self.dataset, Part.TEST, self.model.graph.device)
         if test.num_edges == 0:
-            raise DataError("this dataset has no test rows", "build it with --split last, random or time, or --test")
+            raise SplitError("this dataset has no test rows", "build it with --split last, random or time, or --test")
         return evaluate(self.model.score_block, train=self._ranker.train_rows, test=test, ks=ks)
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write a run folder.
 
         Raises:
-            RunError: the folder already holds something.
+            OccupiedError: the folder already holds something.
         """
         start_run(Path(folder), self.dataset, self.run.config)
         finish_run(Path(folder), self.run)
@@ -260,7 +261,7 @@ class Recommender:
         column: str,
     ) -> pd.DataFrame:
         if k < 1:
-            raise UsageError(f"k must be >= 1, got {k}")
+            raise SettingError(f"k must be >= 1, got {k}")
         numbers = torch.as_tensor(index, dtype=torch.int64, device=self.model.graph.device)
         total = similarity(numbers[:1]).shape[1] if len(numbers) else 0
         itself = CSR.from_pairs(torch.arange(total), torch.arange(total), total, total).to(numbers.device)

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graphrec.errors import OutputError, UsageError
+from graphrec.errors import OccupiedError, OutputError
 from graphrec.files import atomic_path, table_format, write_text
 
 NOTE = "asked.json"
@@ -32,7 +32,8 @@ class Parts:
         count: how many parts the table has.
 
     Raises:
-        UsageError: another kind of file, or a folder of that name with something else in it.
+        UsageError: another kind of file.
+        OccupiedError: a folder of that name has something else in it.
     """
 
     def __init__(self, target: Path, asked: dict[str, Any], count: int) -> None:
@@ -103,7 +104,7 @@ class Parts:
             return None
         strange = [path.name for path in paths if not _is_ours(path)]
         if strange:
-            raise UsageError(f"{self.folder} holds {strange[0]}, which is no part of a table", "choose another file")
+            raise OccupiedError(f"{self.folder} holds {strange[0]}, which is no part of a table", "choose another file")
         try:
             found: dict[str, Any] = json.loads((self.folder / NOTE).read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import SettingError, UnknownNameError, nearest
 from graphrec.graph.hetero import INTERACTS
 
 ALL = -1  # a fan-out that takes every edge
@@ -34,11 +34,11 @@ def groups_of(relations: Sequence[str], fanout: Fanout) -> tuple[np.ndarray, np.
     for name in fanout:
         if name not in known:
             hint = nearest(name, known) or f"there are {', '.join(known)}"
-            raise UsageError(f"fan-out {name!r} names no kind of edge", hint)
+            raise UnknownNameError(f"fan-out {name!r} names no kind of edge", hint)
     if KNOWLEDGE in fanout and len(fanout.keys() - {INTERACTS, KNOWLEDGE}):
-        raise UsageError("a fan-out names either knowledge or single relations of it")
+        raise SettingError("a fan-out names either knowledge or single relations of it")
     if not fanout:
-        raise UsageError("a fan-out needs at least one kind of edge")
+        raise SettingError("a fan-out needs at least one kind of edge")
     layers = len(next(iter(fanout.values())))
     starts, counts = [0], [fanout.get(INTERACTS, [0] * layers)]
     if KNOWLEDGE in fanout:
@@ -53,8 +53,8 @@ def groups_of(relations: Sequence[str], fanout: Fanout) -> tuple[np.ndarray, np.
 def _counts(columns: Sequence[Sequence[int]]) -> np.ndarray:
     """Fan-outs of each kind as [K, G]."""
     if len({len(column) for column in columns}) != 1 or not columns[0]:
-        raise UsageError("a fan-out needs one number for each hop, as many for every kind of edge")
+        raise SettingError("a fan-out needs one number for each hop, as many for every kind of edge")
     counts = np.array(columns, np.int64).T
     if counts.min() < ALL:
-        raise UsageError(f"a fan-out must be >= 0, or {ALL} for all edges, got {counts.min()}")
+        raise SettingError(f"a fan-out must be >= 0, or {ALL} for all edges, got {counts.min()}")
     return np.ascontiguousarray(counts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import ArrayError
 from graphrec.graph import HeteroGraph
 from graphrec.sampling.draw_numba import NumbaDrawing
 from graphrec.sampling.draw_torch import TorchDrawing
@@ -138,13 +138,13 @@ class NeighborSampler:
     def _checked_seeds(self, seeds: Tensor, until: Tensor | None) -> tuple[Tensor, Tensor | None]:
         check_range("seeds", seeds, self.graph.num_nodes)
         if self._timed != (until is not None):
-            raise UsageError("until needs a sampler with times, and a sampler with times needs until")
+            raise ArrayError("until needs a sampler with times, and a sampler with times needs until")
         if until is not None and until.shape != seeds.shape:
-            raise UsageError(f"until must have shape {list(seeds.shape)}, got {list(until.shape)}")
+            raise ArrayError(f"until must have shape {list(seeds.shape)}, got {list(until.shape)}")
         if until is not None and bool(until.isnan().any()):
-            raise UsageError("until must be a time for every seed, got NaN")
+            raise ArrayError("until must be a time for every seed, got NaN")
         if not self._timed and len(seeds.unique()) < len(seeds):
-            raise UsageError("seeds must be distinct", "use seeds.unique()")
+            raise ArrayError("seeds must be distinct", "use seeds.unique()")
         device = self.graph.device
         return seeds.to(device, torch.int64), None if until is None else until.to(device, torch.float64)
 
@@ -152,7 +152,7 @@ class NeighborSampler:
         for nodes in (one, other):
             check_range("removed", nodes, self.graph.num_nodes)
         if one.shape != other.shape:
-            raise UsageError(f"removed must be two tensors of one length, got {len(one)} and {len(other)}")
+            raise ArrayError(f"removed must be two tensors of one length, got {len(one)} and {len(other)}")
         return one.to(self.graph.device, torch.int64), other.to(self.graph.device, torch.int64)
 
     def _hop(self, rowptr: Tensor, col: Tensor, edge: Tensor, num_cols: int) -> Hop:

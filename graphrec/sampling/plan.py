@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import ArrayError
 from graphrec.sampling.draw import Edges
 from graphrec.sparse import CSR
 
@@ -66,11 +66,11 @@ def edges_of(csr: CSR, groups: np.ndarray, weight: Tensor | None, time: Tensor |
     assert csr.edge_type is not None
     for name, given in (("weight", weight), ("time", time)):
         if given is not None and given.shape != csr.col.shape:
-            raise UsageError(f"{name} must have shape [{csr.num_edges}], got {list(given.shape)}")
+            raise ArrayError(f"{name} must have shape [{csr.num_edges}], got {list(given.shape)}")
     if weight is not None and not bool((weight.isfinite() & (weight >= 0)).all()):
-        raise UsageError("every weight must be finite and >= 0")
+        raise ArrayError("every weight must be finite and >= 0")
     if time is not None and bool(time.isnan().any()):
-        raise UsageError("every edge needs a time, got NaN")
+        raise ArrayError("every edge needs a time, got NaN")
     order, sorted_time, added = np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.float64)
     if time is not None:
         age = time.cpu().numpy().astype(np.float64)

@@ -7,7 +7,7 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import BackendError, UnknownNameError, nearest
 from graphrec.sparse import triton
 
 BACKENDS = ("cpu", "cuda", "triton", "reference", "scatter")
@@ -59,8 +59,8 @@ def pick(backend: str | None, tensor: Tensor, operation: str, on_gpu: str) -> st
     if name in ("reference", "scatter") or _runs(name, tensor, operation):
         return name
     if not any(operation == op and name == other for op, other in _TYPES):
-        raise UsageError(f"the {name} backend has no {operation}", "leave backend out")
-    raise UsageError(f"the {name} backend cannot take {tensor.dtype} on {tensor.device}", "leave backend out")
+        raise BackendError(f"the {name} backend has no {operation}", "leave backend out")
+    raise BackendError(f"the {name} backend cannot take {tensor.dtype} on {tensor.device}", "leave backend out")
 
 
 def _runs(name: str, tensor: Tensor, operation: str) -> bool:
@@ -71,5 +71,5 @@ def _runs(name: str, tensor: Tensor, operation: str) -> bool:
 
 def _known(name: str) -> str:
     if name not in BACKENDS:
-        raise UsageError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}", nearest(name, BACKENDS))
+        raise UnknownNameError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}", nearest(name, BACKENDS))
     return name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError, nearest
+from graphrec.errors import ArrayError, UnknownNameError, nearest
 from graphrec.sparse.terms import Terms
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SCORES = ("dot", "additive", "v2")
 
 def check(condition: bool, message: str) -> None:
     if not condition:
-        raise UsageError(message)
+        raise ArrayError(message)
 
 
 def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, device: torch.device) -> None:
@@ -31,20 +31,20 @@ def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, device: torch.de
 def check_range(name: str, numbers: Tensor, size: int) -> None:
     """Integers in [0, size)."""
     if numbers.is_floating_point():
-        raise UsageError(f"{name} must be integers, got {numbers.dtype}")
+        raise ArrayError(f"{name} must be integers, got {numbers.dtype}")
     if len(numbers):
         low, high = (int(bound) for bound in numbers.aminmax())
         if low < 0 or high >= size:
-            raise UsageError(f"{name} must lie in [0, {size}), got {low}..{high}")
+            raise ArrayError(f"{name} must lie in [0, {size}), got {low}..{high}")
 
 
 def check_terms(csr: CSR, query: Tensor, key: Tensor, score: str, terms: Terms) -> None:
     if score not in SCORES:
-        raise UsageError(f"unknown score {score!r}; there are {', '.join(SCORES)}", nearest(score, SCORES))
+        raise UnknownNameError(f"unknown score {score!r}; there are {', '.join(SCORES)}", nearest(score, SCORES))
     if (terms.vector is None) != (score == "dot"):
-        raise UsageError(f"score {score!r} {'takes no' if score == 'dot' else 'needs a'} vector")
+        raise ArrayError(f"score {score!r} {'takes no' if score == 'dot' else 'needs a'} vector")
     if terms.scale is not None and score != "dot":
-        raise UsageError(f"score {score!r} takes no scale")
+        raise ArrayError(f"score {score!r} takes no scale")
     check_shape("query", query, (csr.num_rows, None, None))
     _, heads, width = query.shape
     check_shape("key", key, (csr.num_cols, heads, width))
@@ -61,9 +61,9 @@ def check_terms(csr: CSR, query: Tensor, key: Tensor, score: str, terms: Terms) 
     check_alike(csr, query=query, key=key, **present)
     for name in {"relation_key", "relation_bias"} & present.keys():
         if csr.edge_type is None:
-            raise UsageError(f"{name} needs a graph with edge types")
+            raise ArrayError(f"{name} needs a graph with edge types")
         if len(present[name]) < csr.num_types:
-            raise UsageError(f"{name} has {len(present[name])} relations, the graph {csr.num_types}")
+            raise ArrayError(f"{name} has {len(present[name])} relations, the graph {csr.num_types}")
 
 
 def check_shape(name: str, tensor: Tensor, expected: tuple[int | None, ...]) -> None:
@@ -73,7 +73,7 @@ def check_shape(name: str, tensor: Tensor, expected: tuple[int | None, ...]) -> 
     )
     if not fits:
         wanted = ", ".join("*" if size is None else str(size) for size in expected)
-        raise UsageError(f"{name} must have shape [{wanted}], got {list(tensor.shape)}")
+        raise ArrayError(f"{name} must have shape [{wanted}], got {list(tensor.shape)}")
 
 
 def check_alike(csr: CSR, **tensors: Tensor) -> None:
@@ -81,8 +81,8 @@ def check_alike(csr: CSR, **tensors: Tensor) -> None:
     first = next(iter(tensors))
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or tensor.dtype != tensors[first].dtype:
-            raise UsageError(
+            raise ArrayError(
                 f"{name} is {tensor.dtype}; {first} is {tensors[first].dtype}, and one float type is needed"
             )
         if tensor.device != csr.device:
-            raise UsageError(f"{name} is on {tensor.device}, the graph on {csr.device}")
+            raise ArrayError(f"{name} is on {tensor.device}, the graph on {csr.device}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import ArrayError, BackendError, SettingError
 from graphrec.sparse import cpu, operators, reference, scatter
 from graphrec.sparse.backends import pick
 from graphrec.sparse.checks import check_alike, check_range, check_shape, check_terms
@@ -58,12 +58,12 @@ def spmm(
     check_alike(csr, x=x)
     wanted = x.dtype if dtype is None else dtype
     if wanted != x.dtype and torch.float64 in (wanted, x.dtype):
-        raise UsageError(f"x is {x.dtype}, the result {wanted}; float64 goes with float64 alone")
+        raise ArrayError(f"x is {x.dtype}, the result {wanted}; float64 goes with float64 alone")
     if plus is not None:
         check_shape("plus", plus, (csr.num_rows if rows is None else len(rows), x.shape[1]))
         check_alike(csr, plus=plus)
         if plus.dtype != wanted:
-            raise UsageError(f"plus is {plus.dtype}; the result is {wanted}, and one float type is needed")
+            raise ArrayError(f"plus is {plus.dtype}; the result is {wanted}, and one float type is needed")
     for name, numbers, size in (("rows", rows, csr.num_rows), ("senders", senders, csr.num_cols)):
         if numbers is not None and numbers.device.type == "cpu":  # elsewhere a look would wait for the device
             check_range(name, numbers, size)
@@ -101,9 +101,9 @@ def sparse_product(left: CSR, right: CSR, *, backend: str | None = None) -> Tens
     tensor([[2., 1., 0.]])
     """
     if left.num_cols != right.num_rows:
-        raise UsageError(f"left has {left.num_cols} columns, right {right.num_rows} rows; they must be as many")
+        raise ArrayError(f"left has {left.num_cols} columns, right {right.num_rows} rows; they must be as many")
     if left.device != right.device:
-        raise UsageError(f"left is on {left.device}, right on {right.device}")
+        raise BackendError(f"left is on {left.device}, right on {right.device}")
     name = pick(backend, left.rowptr.new_empty(0, dtype=torch.float32), "sparse_product", on_gpu="reference")
     return cpu.sparse_product(left, right) if name == "cpu" else reference.sparse_product(left, right)
 
@@ -163,7 +163,7 @@ def attend(
     check_shape("value", value, (csr.num_cols, query.shape[1], None))
     check_alike(csr, query=query, value=value)
     if not 0 <= dropout < 1:
-        raise UsageError(f"dropout must be in [0, 1), got {dropout}")
+        raise SettingError(f"dropout must be in [0, 1), got {dropout}")
     name = pick(backend, query, "attend", on_gpu="triton")
     if name == "reference":
         return reference.attend(csr, query, key, value, terms, score=score, dropout=dropout, seed=seed)
@@ -203,7 +203,7 @@ def edge_attention(
     check_terms(csr, query, key, score, terms)
     check_shape("lse", lse, query.shape[:2])
     if len(edges) and not (int(edges.min()) >= 0 and int(edges.max()) < csr.num_edges):
-        raise UsageError(f"edges must lie in [0, {csr.num_edges})")
+        raise ArrayError(f"edges must lie in [0, {csr.num_edges})")
     row = torch.searchsorted(csr.rowptr, edges, right=True) - 1
     col = csr.col[edges].long()
     terms = terms._replace(bias=None if bias is None else bias[col])

@@ -10,7 +10,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import ArrayError
 from graphrec.sparse.csr import CSR
 
 _EDGES_AT_ONCE = 2**22
@@ -28,7 +28,7 @@ def symmetric_normalize(csr: CSR) -> CSR:
     """
     structure = csr if csr.value is None else csr.with_value(None)
     if not structure.symmetric:
-        raise UsageError("symmetric_normalize needs a graph in which every edge stands with its reverse")
+        raise ArrayError("symmetric_normalize needs a graph in which every edge stands with its reverse")
     scale = csr.degree.clamp(min=1).double().rsqrt()  # a row without edges is never read
     return scale_edges(structure, scale, scale).known_symmetric()
 

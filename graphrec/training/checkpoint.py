@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphrec.errors import RunError
+from graphrec.errors import DamagedRunError
 from graphrec.files import atomic_path
 
 State = dict[str, Tensor]
@@ -61,7 +61,9 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, State],
                 group, name = key.split("/", 1)
                 tensors.setdefault(group, {})[name] = file.get_tensor(key)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is not a whole checkpoint: {error}", "remove it to train from the start") from None
+        raise DamagedRunError(
+            f"{path} is not a whole checkpoint: {error}", "remove it to train from the start"
+        ) from None
     return tensors, record
 
 

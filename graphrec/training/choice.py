@@ -9,7 +9,7 @@ from typing import Any
 
 from graphrec.config import RunConfig, laid_over, parse_config
 from graphrec.data import Dataset, Part
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError, SettingError
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.models import Fused, TrainedModel, model_class
 from graphrec.sparse import CSR
@@ -101,13 +101,15 @@ def choose(
         DataError: no model can be fitted on this data.
     """
     if not minutes > 0:
-        raise UsageError(f"minutes must be > 0, got {minutes}")
+        raise SettingError(f"minutes must be > 0, got {minutes}")
     begun = clock()
     is_open = _names_no_views(values or {}, options)
     given = laid_over(_proposed(dataset, values or {}) if is_open else values or {}, **options)
     config = settle_views(parse_config({"refit": True} | given), dataset)
     if getattr(config.models[config.model], "fuse", "") == "joint":
-        raise UsageError("a time is shared among views that are each trained alone, not with fuse joint", "give epochs")
+        raise CombinationError(
+            "a time is shared among views that are each trained alone, not with fuse joint", "give epochs"
+        )
     plan = _Plan(dataset, config, SPENT * 60 * minutes, begun, clock)
     plan.take_closed(CLOSED if is_open else 1.0)
     plan.take_trained(MIN_EPOCHS if is_open else 0)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphrec.config import RunConfig
 from graphrec.data import Dataset, Part
-from graphrec.errors import UsageError
+from graphrec.errors import BackendError
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph, build_graph, defer_graph, relations_of, rows_csr
 from graphrec.models import EmbeddingModel, Fused, Joint, Model, TrainedModel, build_model, views_of
@@ -219,7 +219,7 @@ def checked_device(name: str) -> torch.device:
         UsageError: CUDA is asked for and is not there.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device {name} is not available: this torch sees no GPU", "use --device cpu")
+        raise BackendError(f"device {name} is not available: this torch sees no GPU", "use --device cpu")
     return torch.device(name)
 
 

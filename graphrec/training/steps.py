@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from graphrec.config import RunConfig, TrainingConfig
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError
 from graphrec.graph.hetero import INTERACTS, assemble
 from graphrec.models import EmbeddingModel, TrainedModel, build_model, views_of
 from graphrec.sampling import BatchSampler, Fanout, NeighborSampler, groups_of
@@ -82,15 +82,17 @@ def sampler_for(model: EmbeddingModel, fanout: Fanout) -> NeighborSampler:
     layers = model.settings.layers
     if layers == 0:
         hint = "leave out the sampling, or ask for --layers 1"
-        raise UsageError(f"{model.name} with 0 layers has no neighbours to sample", hint)
+        raise CombinationError(f"{model.name} with 0 layers has no neighbours to sample", hint)
     if isinstance(fanout, Mapping) and model.graph.num_relations == 2:
         if INTERACTS not in fanout:
-            raise UsageError(f"{model.name} needs a fan-out for {INTERACTS}", f"add --fanout {INTERACTS}=10,10, say")
+            raise CombinationError(
+                f"{model.name} needs a fan-out for {INTERACTS}", f"add --fanout {INTERACTS}=10,10, say"
+            )
         fanout = {INTERACTS: fanout[INTERACTS]}
     sampler = NeighborSampler(model.graph, fanout or (FANOUT,) * layers)
     if sampler.layers != layers:
         message = f"the fan-out has {sampler.layers} hops, {model.name} has {layers} layers"
-        raise UsageError(message, "give one number for each layer")
+        raise CombinationError(message, "give one number for each layer")
     return sampler
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 from graphrec.config import RunConfig
 from graphrec.data import Dataset
-from graphrec.errors import DataError
+from graphrec.errors import UnsuitableDataError
 from graphrec.graph import HeteroGraph, defer_graph
 from graphrec.models import Fused, model_class
 from graphrec.training.fitting import parts_of
@@ -27,7 +27,7 @@ def settle_views(config: RunConfig, dataset: Dataset) -> RunConfig:
         return config.model_copy(update={"left_out": {}}) if config.left_out else config
     kept = tuple(name for name in _names(config) if name not in left_out)
     if not kept:
-        raise DataError(f"no model can be fitted: {_told(left_out)}", "choose another with --model")
+        raise UnsuitableDataError(f"no model can be fitted: {_told(left_out)}", "choose another with --model")
     models = {name: settings for name, settings in config.models.items() if name not in left_out}
     models[config.model] = dataclasses.replace(models[config.model], views=kept)
     return config.model_copy(update={"models": models, "left_out": left_out})
@@ -46,7 +46,7 @@ def check_views(config: RunConfig, graph: HeteroGraph) -> None:
     found = _obstacles(graph, config)
     if found:
         hint = "train anew on it, which leaves such views out of a fusion"
-        raise DataError(f"the run cannot be extended with this data: {_told(found)}", hint)
+        raise UnsuitableDataError(f"the run cannot be extended with this data: {_told(found)}", hint)
 
 
 def _obstacles(graph: HeteroGraph, config: RunConfig) -> dict[str, str]:

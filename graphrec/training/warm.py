@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphrec.data import Dataset, Part
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError, UnknownNameError
 from graphrec.graph import rows_csr
 from graphrec.models import Fused, Joint, Model, TrainedModel, model_class, views_of
 
@@ -69,13 +69,13 @@ class Start:
             if not issubclass(model_class(name), TrainedModel):
                 continue
             if name not in views:
-                raise UsageError(f"the run to start from has no view {name}", f"it has {', '.join(views)}")
+                raise UnknownNameError(f"the run to start from has no view {name}", f"it has {', '.join(views)}")
             theirs = views[name].settings
             for field in ("width", "layers", "heads", "score", "relation_gain", "pooling", "blocks", "history"):
                 now, before = getattr(mine, field, None), getattr(theirs, field, None)
                 if now != before:
                     hint = f"ask for --{field} {before}"
-                    raise UsageError(f"{field} of {name} is {now}, and {before} in the run to start from", hint)
+                    raise CombinationError(f"{field} of {name} is {now}, and {before} in the run to start from", hint)
 
 
 def known_nodes(dataset: Dataset, earlier: Dataset) -> tuple[Tensor, Tensor]:

@@ -66,7 +66,7 @@ def test_errors_are_one_line_and_a_hint(call: Call, tmp_path: Path) -> None:
     done = call("recommend", tmp_path / "absent", "--user", "alice")
     assert done.status == 1
     assert done.out == ""
-    assert done.err.startswith("graphrec: no run folder at")
+    assert done.err.startswith("graphrec: GR030 no run folder at")
     assert "Traceback" not in done.err
 
 
@@ -76,7 +76,7 @@ def test_debug_shows_the_traceback_and_keeps_the_status(
     done = call("--debug", "recommend", tmp_path / "absent", "--user", "alice")
     assert done.status == 1
     assert "Traceback (most recent call last)" in done.err
-    assert "\ngraphrec: no run folder at" in done.err
+    assert "\ngraphrec: GR030 no run folder at" in done.err
     monkeypatch.setenv("GRAPHREC_DEBUG", "1")
     assert "Traceback" in call("recommend", tmp_path / "absent", "--user", "alice").err
 
@@ -88,7 +88,10 @@ def test_what_nobody_expected_is_one_line_too(call: Call, run: Path, monkeypatch
     monkeypatch.setattr("graphrec.recommender.load", broken)
     done = call("recommend", run, "--user", "alice")
     assert done.status == 1
-    assert done.err == "graphrec: unexpected ZeroDivisionError: by zero\nsee where with: graphrec --debug recommend …\n"
+    assert (
+        done.err
+        == "graphrec: GR000 unexpected ZeroDivisionError: by zero\nsee where with: graphrec --debug recommend …\n"
+    )
 
 
 def test_ctrl_c_exits_with_130(call: Call, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,19 +100,32 @@ def test_ctrl_c_exits_with_130(call: Call, run: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("graphrec.recommender.load", stopped)
     done = call("recommend", run, "--user", "alice")
-    assert (done.status, done.err) == (130, "graphrec: stopped\n")
+    assert (done.status, done.err) == (130, "graphrec: GR001 stopped\n")
 
 
 def test_doctor(call: Call) -> None:
     found = call("doctor", "--json").json
-    assert set(found) == {"graphrec", "python", "platform", "packages", "torch", "backends", "extras"}
+    told = {"graphrec", "python", "platform", "packages", "torch", "backends", "free", "training", "extras", "problems"}
+    assert set(found) == told and found["problems"] == []
+    assert found["training"]["cpu"]["recall@20"] > 0.05
     assert {"reference", "cpu"} <= set(found["backends"])
     assert found["torch"]["threads"] >= 1
     for state in found["extras"].values():
         assert state["installed"] == (state["install"] is None)
-    people = call("doctor")
-    assert people.status == 0
-    assert "backends" in people.out
+
+
+def test_doctor_says_what_is_in_the_way(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr("graphrec.train", fails, raising=False)
+    monkeypatch.setattr("graphrec.cli.doctor.metadata.version", lambda name: "1.9" if name == "numpy" else "99")
+    monkeypatch.setattr("graphrec.cli.doctor._free_disk", lambda place: 10**6)
+    done = call("doctor")
+    assert done.status == 1 and "backends" in done.out
+    assert "numpy 1.9: >=2 is needed; pip install -U 'numpy>=2'" in done.err
+    assert "training on cpu fails: RuntimeError: no kernel" in done.err
+    assert "1MB of disk are free; make room, or set TMPDIR" in done.err
 
 
 def test_bench(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

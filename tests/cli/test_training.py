@@ -171,7 +171,7 @@ def test_ctrl_c_and_resume_end_as_if_nothing_had_happened(call: Call, graph: Pat
         process.send_signal(signal.SIGINT)
         last = process.stderr.read().splitlines()[-1]
         assert process.wait(timeout=60) == 130
-    assert last == f"graphrec: stopped; go on with: graphrec train --resume --out {stopped}"
+    assert last == f"graphrec: GR001 stopped; go on with: graphrec train --resume --out {stopped}"
     unfinished = call("recommend", stopped, "--user=alice")
     assert unfinished.status == 1
     assert "--resume" in unfinished.err

@@ -213,5 +213,5 @@ def test_export(call: Call, run: Path, tmp_path: Path) -> None:
     assert (note["view"], note["format"], note["items"]) == ("gat", "npy", 40)
     assert (tmp_path / "out" / "items_ids.parquet").exists()
     assert "inner product" in call("export", run, "--out", tmp_path / "people").out
-    assert call("export", run, "--out", tmp_path / "out").status == 2
+    assert call("export", run, "--out", tmp_path / "out").status == 1
     assert call("export", run, "--out", tmp_path / "x", "--format=hdf5").status == 2

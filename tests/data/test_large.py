@@ -426,7 +426,7 @@ def test_no_memory_left_is_not_the_same_as_no_limit(
 ) -> None:
     log = write_parts(tmp_path / "log", table, "csv", [30])
     monkeypatch.setattr(choice, "available_memory", lambda: 0)
-    with pytest.raises(DataError, match=r"^0KB of memory is too little .*\ngive at least \d+MB with --memory$"):
+    with pytest.raises(DataError, match=r"^GR019 0KB of memory is too little .*\ngive at least \d+MB with --memory$"):
         read_dataset(log)
 
 
@@ -463,7 +463,7 @@ def test_estimates_and_refusals(tmp_path: Path, table: pa.Table, monkeypatch: py
     assert heard.estimate is not None
     assert (heard.estimate.rows, heard.estimate.users) == pytest.approx((80, 9), rel=0.2)
     with pytest.raises(
-        DataError, match=r"^50MB of memory is too little for about \d+ ids\ngive at least \d+MB with --memory$"
+        DataError, match=r"^GR019 50MB of memory is too little for about \d+ ids\ngive at least \d+MB with --memory$"
     ):
         read_dataset(log, memory="50MB")
     with pytest.raises(UsageError, match="memory must be a size such as 500MB, 4GB or 4GiB, got 'much'"):

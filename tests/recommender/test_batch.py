@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import graphrec
-from graphrec.errors import OutputError, UnknownIdError, UsageError
+from graphrec.errors import OccupiedError, OutputError, UnknownIdError, UsageError
 from graphrec.recommender import Advance, batch, parts
 from tests.worlds import small_world
 
@@ -131,7 +131,7 @@ def test_a_full_disk_keeps_what_is_finished(
 def test_a_folder_of_something_else_stays(recommender: graphrec.Recommender, tmp_path: Path) -> None:
     (tmp_path / "top.csv.parts").mkdir()
     (tmp_path / "top.csv.parts" / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match=r"holds thesis\.tex"):
+    with pytest.raises(OccupiedError, match=r"holds thesis\.tex"):
         recommender.recommend_to(tmp_path / "top.csv")
     assert (tmp_path / "top.csv.parts" / "thesis.tex").exists()
 
@@ -150,7 +150,7 @@ def test_what_is_not_ours_stays(name: str, begun: bool, tmp_path: Path) -> None:
     strange = folder / name
     strange.mkdir() if name.endswith("/") else strange.write_text("years of work")
     there = sorted(folder.iterdir())
-    with pytest.raises(UsageError, match=f"holds {strange.name}, which is no part of a table"):
+    with pytest.raises(OccupiedError, match=f"holds {strange.name}, which is no part of a table"):
         recommender.recommend_to(path, k=2)
     assert sorted(folder.iterdir()) == there and not path.exists()
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import graphrec
-from graphrec.errors import MissingExtraError, OutputError, UsageError
+from graphrec.errors import MissingExtraError, OccupiedError, OutputError, UsageError
 from graphrec.recommender import ann, export
 from tests.worlds import small_world
 
@@ -104,7 +104,7 @@ def test_bad_calls(recommender: graphrec.Recommender, tmp_path: Path, monkeypatc
     with pytest.raises(MissingExtraError, match=r"pip install 'graphrec\[faiss\]'"):
         recommender.export(tmp_path, "faiss")
     (tmp_path / "photo.png").write_bytes(b"")
-    with pytest.raises(UsageError, match="is not empty"):
+    with pytest.raises(OccupiedError, match="is not empty"):
         recommender.export(tmp_path)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write"):

@@ -10,7 +10,7 @@ import pytest
 
 import graphrec
 from graphrec.data import Part
-from graphrec.errors import DataError, RunError, UnknownIdError, UsageError
+from graphrec.errors import DataError, OccupiedError, UnknownIdError, UsageError
 from graphrec.training import TRAIN_PARTS
 from tests.worlds import small_world
 
@@ -87,7 +87,7 @@ def test_saved_and_loaded_it_says_the_same(recommender: graphrec.Recommender, tm
     recommender.save(tmp_path / "run")
     again = graphrec.load(tmp_path / "run")
     pd.testing.assert_frame_equal(again.recommend(["alice"], k=8), recommender.recommend(["alice"], k=8))
-    with pytest.raises(RunError, match="is not empty"):
+    with pytest.raises(OccupiedError, match="is not empty"):
         recommender.save(tmp_path / "run")
     assert not [path for path in (tmp_path / "run").rglob("*") if path.suffix in (".pkl", ".pt", ".tmp")]
 

@@ -172,7 +172,8 @@ def test_attention_starts_from_the_mean_and_from_constant_weights(monkeypatch: p
         return found, loss
 
     monkeypatch.setattr(stacking, "_minimise", watched)
-    for weight, better in ((1.0, 1), (-1.0, 2)):
+    for more, better in ((1.0, 1), (-1.0, 2)):
+        weight = more
         tried.clear()
         constant, fitted = stacking._fit(rows, model.settings)
         assert [bool(start[1].any()) for start, _, _ in tried] == [False, False, True]

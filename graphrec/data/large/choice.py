@@ -9,7 +9,7 @@ from graphrec.data.formats import LISTS
 from graphrec.data.large.memory import available_memory
 from graphrec.data.large.sources import is_glob
 from graphrec.data.request import Request
-from graphrec.errors import UsageError
+from graphrec.errors import CombinationError
 
 # A file of so many bytes takes about so many times as much memory to read at once: measured with short ids, which
 # compress well.
@@ -31,7 +31,7 @@ def is_large(request: Request, limit: int | None) -> bool:
     if not isinstance(source, str | os.PathLike) or _is_known(Path(source)):
         if limit is not None:
             what = "a known folder" if isinstance(source, str | os.PathLike) else "in memory already"
-            raise UsageError(f"memory was limited, and the interactions are {what}", "leave the limit out")
+            raise CombinationError(f"memory was limited, and the interactions are {what}", "leave the limit out")
         return False
     many = (isinstance(table, str | os.PathLike) and _is_many(table) for table in (source, request.test))
     return limit is not None or any(many) or _might_not_fit(request)

@@ -20,7 +20,7 @@ from graphrec.data.large.memory import shown_size
 from graphrec.data.large.parts import TablePart, footer
 from graphrec.data.large.store import WORK
 from graphrec.data.request import Request
-from graphrec.errors import DataError
+from graphrec.errors import RoomError
 
 # Measured with 100 million rows of two ids and a timestamp on 2 cores that others were using, too.
 ROWS_PER_SECOND = {"parquet": 350_000, "text": 270_000}
@@ -66,10 +66,10 @@ class Estimate:
         if self.memory > self.limit:
             ids = f"{self.users + self.items:,} ids"
             message = f"{shown_size(self.limit)} of memory is too little for about {ids}"
-            raise DataError(message, f"give at least {shown_size(1.05 * self.memory)} with --memory")
+            raise RoomError(message, f"give at least {shown_size(1.05 * self.memory)} with --memory")
         if self.disk > self.free:
             message = f"{out}: about {shown_size(self.disk)} of disk are needed for about {self.rows:,} rows"
-            raise DataError(f"{message}, and {shown_size(self.free)} are free", "free some, or choose another disk")
+            raise RoomError(f"{message}, and {shown_size(self.free)} are free", "free some, or choose another disk")
 
 
 def estimate(parts: Sequence[TablePart], request: Request, limit: int, out: Path) -> Estimate:

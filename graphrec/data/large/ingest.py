@@ -28,7 +28,7 @@ from graphrec.data.request import Request
 from graphrec.data.split import check_needs
 from graphrec.data.values import SHOWN
 from graphrec.data.vectors import ids_beside
-from graphrec.errors import DataError
+from graphrec.errors import NothingLeftError
 from graphrec.files import write_text
 
 STEPS = ("number", "sort", "split")  # after the reading
@@ -199,14 +199,14 @@ class _Build:
             total[table] = sum(one["read"] for one in own)
             source = getattr(self.request, table)
             if own and not total[table]:
-                raise DataError(
+                raise NothingLeftError(
                     f"{source}: the interactions table has no rows", "give at least one row or leave it out"
                 )
             if own and sum(one["skipped"] for one in own) == total[table]:
                 first = next(one for one in own if one["examples"])["examples"][0]
                 unit = "line" if "line" in first else "row"
                 message = f"{first['file']}: every row is bad; {unit} {first[unit]}: {first['reason']}"
-                raise DataError(message, "check the delimiter")
+                raise NothingLeftError(message, "check the delimiter")
         if not total["kept"]:
             assert self.request.min_rating is not None
             raise all_below(self.request.min_rating, max(one["highest"] for one in facts))

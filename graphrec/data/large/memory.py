@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from graphrec.errors import UsageError
+from graphrec.errors import SettingError
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 LEAST = 10**6  # less is a slip of the pen
@@ -40,9 +40,9 @@ def parse_memory(size: str | int) -> int:
     amount = float(found[1]) * (UNITS[found[2].upper()] if found[2] else 1) if found else size
     rule = "memory must be a size such as 500MB, 4GB or 4GiB"
     if isinstance(amount, bool) or not isinstance(amount, int | float):
-        raise UsageError(f"{rule}, got {size!r}")
+        raise SettingError(f"{rule}, got {size!r}")
     if not LEAST <= amount <= MOST:  # which is so of NaN, too
-        raise UsageError(f"{rule}, at least {shown_size(LEAST)} and at most {shown_size(MOST)}, got {size!r}")
+        raise SettingError(f"{rule}, at least {shown_size(LEAST)} and at most {shown_size(MOST)}, got {size!r}")
     return int(amount)
 
 

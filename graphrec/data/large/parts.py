@@ -18,7 +18,7 @@ from graphrec.data.large.sources import SourceFile, list_files
 from graphrec.data.request import Request
 from graphrec.data.tables import Raw, Source, bad_row, convert, first_examples, places, used
 from graphrec.data.values import DICTIONARY, SHOWN
-from graphrec.errors import DataError, UsageError
+from graphrec.errors import ColumnError, DamagedTableError, DataError, SettingError, SourceError
 
 TEXT_BYTES = 1 << 23  # of a text file, parsed together
 
@@ -107,7 +107,7 @@ def read_part(part: TablePart, request: Request, rows: int, tally: Tally) -> Ite
 
 def _find(request: Request, source: Source, table: str, *, is_test: bool) -> list[TablePart]:
     if not isinstance(source, str | os.PathLike):
-        raise UsageError(f"the {table} table must be files where the interactions are", "write it to a file")
+        raise SettingError(f"the {table} table must be files where the interactions are", "write it to a file")
     parts: list[TablePart] = []
     for file in list_files(source, table):
         part = _learn(file, request, source, parts[0] if parts else None, is_test)
@@ -134,7 +134,7 @@ def _learn(
     except DataError as error:
         if first is None and Path(source).is_dir():
             message = f"{source}: not a known data folder, nor one of a table's parts: {error.message}"
-            raise DataError(message, error.hint) from error
+            raise SourceError(message, error.hint) from error
         raise
     if first is not None and set(chosen) != set(first.chosen):
         raise _different(first.file, file, "", ", ".join(chosen[name] for name in chosen if name not in first.chosen))
@@ -150,7 +150,7 @@ def _check_columns(first: TablePart, file: SourceFile, names: list[str]) -> None
 def _different(first: SourceFile, second: SourceFile, only_first: str, only_second: str) -> DataError:
     owner, names = (first, only_first) if only_first else (second, only_second)
     message = f"{first.path} and {second.path} have different columns: only {owner.path} has {names}"
-    return DataError(message, "the parts of one table need the same columns; name other tables by themselves")
+    return ColumnError(message, "the parts of one table need the same columns; name other tables by themselves")
 
 
 def _check_kinds(first: TablePart, part: TablePart) -> None:
@@ -159,7 +159,7 @@ def _check_kinds(first: TablePart, part: TablePart) -> None:
     if ours is None or theirs is None or pa.types.is_temporal(ours) == pa.types.is_temporal(theirs):
         return
     message = f"{first.file.path} and {part.file.path} have different types: timestamp is {ours} and {theirs}"
-    raise DataError(message, "write all parts with one type")
+    raise ColumnError(message, "write all parts with one type")
 
 
 def footer(file: SourceFile) -> pq.FileMetaData:
@@ -177,7 +177,7 @@ def footer(file: SourceFile) -> pq.FileMetaData:
 def _unreadable(file: SourceFile, error: Exception) -> DataError:
     file.check()
     message = f"{file.path}: cannot be read as Parquet ({error})"
-    return DataError(message, "write this part anew, then run the same command again")
+    return DamagedTableError(message, "write this part anew, then run the same command again")
 
 
 def _tables(part: TablePart, text: DelimitedFile | None, ragged: Ragged, rows: int) -> Iterator[pa.Table]:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from graphrec.data.delimited import BY_SUFFIX
 from graphrec.data.tables import check_file
-from graphrec.errors import DataError
+from graphrec.errors import ChangedError, SourceError
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call a missing value in a path
 
@@ -46,9 +46,11 @@ class SourceFile:
             status = self.path.stat()
         except OSError as error:
             hint = "put it back and run the same command again: it goes on from there"
-            raise DataError(f"{self.path}: has vanished while the parts were being read", hint) from error
+            raise ChangedError(f"{self.path}: has vanished while the parts were being read", hint) from error
         if [status.st_size, status.st_mtime_ns] != self.identity:
-            raise DataError(f"{self.path}: has changed while the parts were being read", "run the same command again")
+            raise ChangedError(
+                f"{self.path}: has changed while the parts were being read", "run the same command again"
+            )
 
 
 def is_glob(source: str | os.PathLike[str]) -> bool:
@@ -79,7 +81,7 @@ def list_files(source: str | os.PathLike[str], table: str) -> tuple[SourceFile, 
     paths = sorted({path for place in found for path in _walk(place)})
     if not paths:
         hint = "parts are .csv, .tsv, .txt or .parquet files; names that begin with _ or . are left out"
-        raise DataError(f"{source}: holds no parts of the {table} table", hint)
+        raise SourceError(f"{source}: holds no parts of the {table} table", hint)
     for path in paths:
         check_file(path, table)
     _check_alike(source, paths)
@@ -108,7 +110,7 @@ def _check_alike(source: str | os.PathLike[str], paths: list[Path]) -> None:
     kinds = {"Parquet" if path.suffix.lower() not in BY_SUFFIX else "text": path for path in paths}
     if len(kinds) > 1:
         message = f"{source}: mixes text and Parquet ({kinds['text']} and {kinds['Parquet']})"
-        raise DataError(message, "name the files of one kind, with a pattern such as '*.parquet'")
+        raise SourceError(message, "name the files of one kind, with a pattern such as '*.parquet'")
 
 
 def _describe(path: Path, base: Path) -> SourceFile:

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from graphrec.errors import DataError
+from graphrec.errors import BusyError, DataError, RoomError
 
 WORK = ".building"  # inside the graph folder
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -116,7 +116,7 @@ class Store:
             if "lock" not in str(error).lower():
                 raise
             message = f"{self.folder.parent}: another build is at work there"
-            raise DataError(message, "wait for it to end, or choose another folder") from error
+            raise BusyError(message, "wait for it to end, or choose another folder") from error
         self.connection.execute("SET enable_progress_bar = false")  # a setting of connections: connect() refuses it
         # The file is deleted once the graph is whole; until then the log of changes serves as well.
         self.connection.execute("PRAGMA disable_checkpoint_on_shutdown")
@@ -155,10 +155,10 @@ def explained(out: Path, memory: int) -> Iterator[None]:
             from graphrec.data.large.memory import shown_size
 
             message = f"{shown_size(memory)} of memory is too little for this data"
-            raise DataError(message, f"give more with --memory {shown_size(2 * memory)}; {AGAIN}") from error
+            raise RoomError(message, f"give more with --memory {shown_size(2 * memory)}; {AGAIN}") from error
         raise
     except MemoryError as error:
-        raise DataError("there is not enough memory for this data", f"close other programs; {AGAIN}") from error
+        raise RoomError("there is not enough memory for this data", f"close other programs; {AGAIN}") from error
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -167,7 +167,7 @@ def explained(out: Path, memory: int) -> Iterator[None]:
 
 def _full(out: Path) -> DataError:
     free = shutil.disk_usage(out if out.exists() else out.parent).free
-    return DataError(f"{out}: no space is left on this disk ({free:,} bytes free)", f"free some, then {AGAIN}")
+    return RoomError(f"{out}: no space is left on this disk ({free:,} bytes free)", f"free some, then {AGAIN}")
 
 
 def threads() -> int:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from graphrec.errors import UsageError
+from graphrec.errors import ArrayError
 from graphrec.sparse.terms import Graph, Terms, Turned
 
 __all__ = ["attend", "attend_backward", "available", "spmm"]
@@ -137,4 +137,4 @@ def _contiguous(tensor: Tensor | None) -> Tensor | None:
 def _check_types(**tensors: Tensor) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float32, torch.bfloat16):
-            raise UsageError(f"{name} is {tensor.dtype}; the triton backend takes float32 and bfloat16")
+            raise ArrayError(f"{name} is {tensor.dtype}; the triton backend takes float32 and bfloat16")

@@ -11,7 +11,7 @@ from typing import Any
 
 from graphrec.config import RunConfig
 from graphrec.data import Dataset, Part
-from graphrec.errors import DataError, UsageError
+from graphrec.errors import CombinationError, NothingLeftError, SettingError
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.models import Fused, Model, views_of
@@ -133,16 +133,16 @@ def check_search(config: RunConfig, minutes: float, held: Collection[str] = ()) 
             together.
     """
     if not minutes > 0:
-        raise UsageError(f"tune must be > 0 minutes, got {minutes}")
+        raise SettingError(f"tune must be > 0 minutes, got {minutes}")
     if config.warm_start:
-        raise UsageError("a search trains from the start, and warm_start does not", "tune first, without it")
+        raise CombinationError("a search trains from the start, and warm_start does not", "tune first, without it")
     if getattr(config.models[config.model], "fuse", "") == "joint":
-        raise UsageError("a search trains each view alone, and fuse joint does not", "tune with --fuse stacked")
+        raise CombinationError("a search trains each view alone, and fuse joint does not", "tune with --fuse stacked")
     if not search_space(config, held):
         settled = (
             "all that can be searched is given" if search_space(config) else f"{config.model} has no such settings"
         )
-        raise UsageError(f"nothing to search: {settled}", "train without tuning")
+        raise CombinationError(f"nothing to search: {settled}", "train without tuning")
     load_optuna()
 
 
@@ -161,7 +161,7 @@ class _Bench:
         self.graph: HeteroGraph = build_graph(self.dataset, (Part.FIT,)).to(graph_device(self.config))
         self.select: CSR = Phases(self.dataset, self.config, self.device).select
         if not self.select.num_edges:
-            raise DataError("the data has no select rows to judge a search by", "build the graph with more rows")
+            raise NothingLeftError("the data has no select rows to judge a search by", "build the graph with more rows")
 
     def spaces(self, held: Collection[str]) -> dict[str, Space]:
         """What to search; not the fusion's settings where too few people have blend rows to fit its weights."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphrec.errors import MissingExtraError, RunError, TrainingError, UsageError
+from graphrec.errors import DamagedRunError, MissingExtraError, TrainingError, UsageError
 from graphrec.files import write_text
 from graphrec.models.base import Range
 from graphrec.training.tuning.space import Space
@@ -91,7 +91,9 @@ def open_journal(path: Path | None) -> BaseStorage:
         storage.get_all_studies()  # replays it
         return storage
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is no journal of a search: {error}", "remove it to search from the start") from None
+        raise DamagedRunError(
+            f"{path} is no journal of a search: {error}", "remove it to search from the start"
+        ) from None
 
 
 def _drop_torn(path: Path) -> None:
