@@ -16,6 +16,7 @@ from graphrec.errors import RunError
 from graphrec.graph import DeferredGraph
 from graphrec.models import EmbeddingModel
 from graphrec.runs import load_run, start_run
+from graphrec.runs.stored import digests
 from graphrec.training import inference
 from tests.worlds import small_world
 
@@ -119,14 +120,24 @@ def test_a_damaged_vectors_file_is_named(run: Path, change: str) -> None:
 def test_vectors_must_be_those_of_the_model(run: Path) -> None:
     path, described = run / "model" / "vectors" / "lightgcn.npy", run / "model" / "model.json"
     vectors, description = np.load(path), json.loads(described.read_text())
-    assert description == {"format": 1, "model": "lightgcn", "vectors": {"lightgcn": [100, 8]}}
+    assert {name: description[name] for name in ("format", "model", "vectors")} == {
+        "format": 2,
+        "model": "lightgcn",
+        "vectors": {"lightgcn": [100, 8]},
+    }
+
+    def describe(shape: list[int]) -> None:
+        changed = {"vectors": {"lightgcn": shape}, "sha256": digests(run)}
+        described.write_text(json.dumps(description | changed))
+
     for shape in ([100, 4], [99, 8]):
-        described.write_text(json.dumps(description | {"vectors": {"lightgcn": shape}}))
         np.save(path, vectors[: shape[0], : shape[1]])
-        with pytest.raises(RunError, match=r"damaged: .*lightgcn\.npy holds float32 .*, not \[100, 8\]"):
+        describe(shape)
+        with pytest.raises(RunError, match=r"damaged: .*lightgcn\.npy: holds float32 .*, not float32 \[100, 8\]"):
             load_run(run)
     np.save(path, vectors)
-    with pytest.raises(RunError, match=r"damaged: model\.json says \[99, 8\] of .*lightgcn\.npy, not \[100, 8\]"):
+    describe([99, 8])
+    with pytest.raises(RunError, match=r"damaged: .*lightgcn\.npy: model\.json says \[99, 8\] of it, not \[100, 8\]"):
         load_run(run)
 
 

@@ -132,7 +132,7 @@ def read_values(path: Path) -> dict[str, Any]:
     try:
         file = path if path.is_file() else recipes.get(str(path), path)
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         hint = f"a file, or one of the recipes {', '.join(recipes)}"
         raise ConfigError(f"cannot read the configuration {path}: {error}", hint) from None
 

@@ -11,27 +11,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from graphrec.data.columns import KINDS
 from graphrec.data.features import Features, load_features, named_features, save_features, widths
+from graphrec.data.folder import (
+    HEADER,
+    Header,
+    read_attributes,
+    read_header,
+    read_interactions,
+    read_triples,
+    write_header,
+    write_interactions,
+    write_table,
+)
 from graphrec.data.ids import IdMap
 from graphrec.data.split import Part
-from graphrec.data.storage import BLOCK, blocks, open_column, write_column
-from graphrec.errors import GraphFolderError
-from graphrec.files import atomic_path, write_text
+from graphrec.data.storage import BLOCK, blocks
 
-FORMAT = "graphrec-dataset"
-VERSION = 2
-COLUMNS = {  # of the interactions, in the folder tables/interactions
-    "user": np.int32,
-    "item": np.int32,
-    "part": np.uint8,
-    "count": np.int32,
-    "timestamp": np.int64,
-    "rating": np.float32,
-    "weight": np.float32,
-}
 _TABLES = {"user_table": "users", "item_table": "items", "entity_table": "entities"}
 
 
@@ -156,16 +153,15 @@ class Dataset:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write a graph folder: ids/, tables/ and, last, dataset.json, without which the folder does not load."""
         root = Path(folder)
-        (root / "dataset.json").unlink(missing_ok=True)
+        (root / HEADER).unlink(missing_ok=True)
         for name in ("users", "items", "entities"):
             getattr(self, name).save(root / "ids" / f"{name}.parquet")
-        _write_interactions(self.interactions, root / "tables" / "interactions")
-        _write(_columns(self.knowledge), root / "tables" / "knowledge.parquet")
+        write_interactions(_columns(self.interactions), root / "tables" / "interactions")
+        write_table(_columns(self.knowledge), root / "tables" / "knowledge.parquet")
         for attribute, name in _TABLES.items():
-            _write(getattr(self, attribute), root / "tables" / f"{name}.parquet")
+            write_table(getattr(self, attribute), root / "tables" / f"{name}.parquet")
         save_features(self.features, root / "tables" / "features")
-        names = list(_columns(self.interactions))
-        write_header(root / "dataset.json", self, names, len(self.interactions), self.source)
+        write_header(root, self.header(list(_columns(self.interactions)), len(self.interactions), self.source))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Dataset:
@@ -175,30 +171,40 @@ class Dataset:
             DataError: the folder is foreign, of another version, or damaged.
         """
         root = Path(folder)
-        header = _read_header(root)
-        counts = header["counts"]
-        tables = root / "tables"
-        knowledge = _read(tables / "knowledge.parquet")
-        users, items, entities = (
-            IdMap.load(root / "ids" / f"{name}.parquet") for name in ("users", "items", "entities")
+        header = read_header(root)
+        counts, tables = header.counts, root / "tables"
+        sizes = {"users": counts.users, "items": counts.items, "entities": counts.entities}
+        ids = {name: IdMap.load(root / "ids" / f"{name}.parquet", size) for name, size in sizes.items()}
+        attributes: dict[str, Any] = {
+            attribute: read_attributes(tables / f"{name}.parquet", sizes[name]) for attribute, name in _TABLES.items()
+        }
+        knowledge = tables / "knowledge.parquet"
+        triples = read_triples(knowledge, counts.knowledge, header.relations, sum(sizes.values()))
+        return cls(
+            **ids,
+            interactions=Interactions(**read_interactions(tables / "interactions", header)),
+            knowledge=Knowledge(**triples, relations=tuple(header.relations)),
+            source=header.source,
+            features=load_features(header.features, {"user": counts.users, "item": counts.items}, tables / "features"),
+            **attributes,
         )
-        dataset = cls(
-            users,
-            items,
-            entities,
-            _read_interactions(tables / "interactions", header),
-            Knowledge(**_arrays(knowledge), relations=tuple(header["relations"])),
-            user_table=_read(tables / "users.parquet", optional=True),
-            item_table=_read(tables / "items.parquet", optional=True),
-            source=header["source"],
-            entity_table=_read(tables / "entities.parquet", optional=True),
-            features=load_features(
-                header.get("features", {}), {"user": counts["users"], "item": counts["items"]}, tables / "features"
-            ),
+
+    def header(self, columns: list[str], rows: int, source: dict[str, Any]) -> Header:
+        """What dataset.json says of these ids and this knowledge.
+
+        Args:
+            columns: of the interactions.
+            rows: how many interactions.
+        """
+        return Header.model_validate(
+            {
+                "counts": self.counts() | {"interactions": rows},
+                "columns": columns,
+                "relations": list(self.knowledge.relations),
+                "source": source,
+                "features": widths(self.features),
+            }
         )
-        if dataset.counts() != counts:
-            raise GraphFolderError(f"{root}: its tables do not match dataset.json", "build the folder anew")
-        return dataset
 
     def counts(self) -> dict[str, int]:
         sizes = {"users": self.num_users, "items": self.num_items, "entities": self.num_entities}
@@ -214,85 +220,9 @@ class Dataset:
         return "entity", node - self.num_users - self.num_items
 
 
-def write_header(path: Path, dataset: Dataset, columns: list[str], rows: int, source: dict[str, Any]) -> None:
-    """Write dataset.json for the ids and the knowledge of ``dataset``.
-
-    Args:
-        columns: of the interactions.
-        rows: how many interactions.
-    """
-    header = {"format": FORMAT, "version": VERSION, "counts": dataset.counts() | {"interactions": rows}}
-    header |= {"columns": columns, "relations": list(dataset.knowledge.relations), "source": source}
-    header["features"] = widths(dataset.features)
-    write_text(path, json.dumps(header, indent=2, ensure_ascii=False) + "\n")
-
-
 def _title(table: pa.Table | None, index: int) -> str | None:
     return table["title"][index].as_py() if table is not None and "title" in table.column_names else None
 
 
 def _columns(record: Interactions | Knowledge) -> dict[str, np.ndarray]:
     return {name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)}
-
-
-def _write_interactions(record: Interactions, folder: Path) -> None:
-    """A file for each column, and none left from before."""
-    columns = _columns(record)
-    for name in COLUMNS:
-        path = folder / f"{name}.npy"
-        if name not in columns:
-            path.unlink(missing_ok=True)
-            continue
-        with atomic_path(path) as temporary:
-            write_column(temporary, columns[name])
-
-
-def _read_interactions(folder: Path, header: dict[str, Any]) -> Interactions:
-    """Memory maps of the columns, of the types and the length that they must have."""
-    columns = {name: open_column(folder / f"{name}.npy") for name in header["columns"] if name in COLUMNS}
-    for name, column in columns.items():
-        if column.dtype != COLUMNS[name] or len(column) != header["counts"]["interactions"]:
-            found = f"{len(column)} values of {column.dtype}"
-            raise GraphFolderError(f"{folder / name}.npy: {found} do not match dataset.json", "build the folder anew")
-    return Interactions(**columns)
-
-
-def _arrays(table: pa.Table) -> dict[str, np.ndarray]:
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _write(table: pa.Table | dict[str, np.ndarray] | None, path: Path) -> None:
-    """Write a table atomically; no table means no file, also none left from before."""
-    if table is None:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_path(path) as temporary:
-        pq.write_table(table if isinstance(table, pa.Table) else pa.table(table), temporary)
-
-
-def _read(path: Path, *, optional: bool = False) -> pa.Table | None:
-    if optional and not path.exists():
-        return None
-    try:
-        return pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise GraphFolderError(f"{path}: missing or damaged ({error})", "build the folder anew") from error
-
-
-def _read_header(root: Path) -> dict[str, Any]:
-    hint = "make a graph folder with: graphrec build interactions.csv --out graph/"
-    if not root.is_dir():
-        raise GraphFolderError(f"{root}: no such graph folder", hint)
-    path = root / "dataset.json"
-    if not path.is_file():
-        raise GraphFolderError(f"{root}: not a graph folder, or not written to its end; it has no dataset.json", hint)
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise GraphFolderError(f"{path}: not valid JSON ({error})", hint) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise GraphFolderError(f"{path}: not written by graphrec", hint)
-    if header.get("version") != VERSION:
-        message = f"{path}: has version {header.get('version')}, this graphrec reads version {VERSION}"
-        raise GraphFolderError(message, "build the folder anew")
-    return header

@@ -138,7 +138,7 @@ def _open(path: Path, shape: tuple[int, int]) -> np.ndarray:
     hint = "build the folder anew"
     try:
         values = map_array(path)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise GraphFolderError(f"{path}: missing or damaged ({error})", hint) from error
     if values.dtype != np.float32 or values.shape != shape:
         found = f"{values.dtype} {list(values.shape)}"

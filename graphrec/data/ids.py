@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from graphrec.errors import ArrayError, GraphFolderError, UnknownIdError, nearest
+from graphrec.errors import ArrayError, GraphFolderError, UnknownIdError, UsageError, nearest
 from graphrec.files import atomic_path
 
 FEW = 64  # up to so many ids are found by bisection, more by hashing the whole map
@@ -124,13 +124,27 @@ class IdMap:
             pq.write_table(pa.table({"id": self.array}), temporary)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> IdMap:
-        """Read what ``save`` wrote."""
+    def load(cls, path: str | os.PathLike[str], count: int) -> IdMap:
+        """Read what ``save`` wrote.
+
+        Args:
+            count: how many ids there must be. Distinct ids take more than a byte each, so a file that claims more of
+                them than it has bytes is not read.
+
+        Raises:
+            DataError: missing, damaged, another number of ids, or one that comes twice.
+        """
+        hint = "build the folder anew"
         try:
-            column = pq.read_table(path, columns=["id"])["id"]
-        except (OSError, pa.ArrowException) as error:
-            raise GraphFolderError(f"{path}: not a list of ids ({error})", "build the folder anew") from error
-        return cls(_combine(column.cast(pa.large_string())))
+            found = pq.read_metadata(path).num_rows
+            if found != count or count > os.path.getsize(path):
+                raise GraphFolderError(f"{path}: {found:,} ids do not match dataset.json, which says {count:,}", hint)
+            array = as_strings(pq.read_table(path, columns=["id"])["id"])
+        except (OSError, pa.ArrowException, UsageError, KeyError) as error:
+            raise GraphFolderError(f"{path}: not a list of ids ({error})", hint) from error
+        if not _distinct(array):
+            raise GraphFolderError(f"{path}: holds an id twice", hint)
+        return cls(array)
 
     @cached_property
     def _order(self) -> np.ndarray | None:
@@ -190,6 +204,17 @@ def as_strings(values: Any) -> pa.LargeStringArray:
 def is_text(kind: pa.DataType) -> bool:
     """Whether an Arrow type holds text."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _distinct(array: pa.LargeStringArray) -> bool:
+    """Whether no text comes twice; quick where they rise, as text or, like integers, by length first."""
+    before, after = array[:-1], array[1:]
+    rising = pc.less(before, after)
+    if pc.all(rising).as_py() is not False:
+        return True
+    length, longer = pc.utf8_length(before), pc.utf8_length(after)
+    by_length = pc.or_(pc.less(length, longer), pc.and_(pc.equal(length, longer), rising))
+    return bool(pc.all(by_length).as_py() or pc.count_distinct(array).as_py() == len(array))
 
 
 def _combine(values: pa.Array | pa.ChunkedArray) -> pa.Array:

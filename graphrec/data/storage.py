@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from graphrec.errors import GraphFolderError
+from graphrec.files import map_array
 
 BLOCK = 1 << 18  # rows looked at together
 
@@ -68,10 +69,10 @@ def open_column(path: Path) -> np.ndarray:
         DataError: no such file, a truncated one, or not a column.
     """
     try:
-        column = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        column = map_array(path, "r")
+    except (OSError, ValueError) as error:
         raise GraphFolderError(f"{path}: missing or damaged ({error})", "build the folder anew") from error
-    if not isinstance(column, np.ndarray) or column.ndim != 1:
+    if column.ndim != 1:
         raise GraphFolderError(f"{path}: not a column", "build the folder anew")
     return np.asarray(column)
 

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from graphrec.errors import UnknownNameError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
@@ -83,18 +85,23 @@ def make_settings(name: str, values: Mapping[str, Any]) -> Any:
     return settings(**values)
 
 
-def build_model(name: str, graph: HeteroGraph, settings: Mapping[str, Any]) -> Model:
+def build_model(name: str, graph: HeteroGraph, settings: Mapping[str, Any], *, empty: bool = False) -> Model:
     """A model on a graph, not yet fitted, on the graph's device.
 
     Args:
         name: of the model, or of a view.
         graph: what it may know.
         settings: by that name; a fusion needs those of its views too.
+        empty: whether parameters are to have shapes and no memory, for a state that is loaded in their place.
     """
     cls = model_class(name)
     if issubclass(cls, Fused):
-        views = {view: build_model(view, graph, settings) for view in settings[name].views}
-        return cls(graph, settings[name], views).to(graph.device)
+        views = {view: build_model(view, graph, settings, empty=empty) for view in settings[name].views}
+        fused = cls(graph, settings[name], views)
+        return fused if empty else fused.to(graph.device)
+    if empty:
+        with torch.device("meta"):
+            return cls(graph, settings[name])
     return cls(graph, settings[name]).to(graph.device)
 
 

@@ -22,6 +22,7 @@ from graphrec.models.objective import LOSSES, PAIRED, negatives_of, ranking_loss
 from graphrec.models.vectors import VectorModel
 from graphrec.sampling import Batch
 
+MAX_LAYERS = 64  # beyond any use; a file must not ask for a million of them
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -56,6 +57,7 @@ class EmbeddingSettings:
     def __post_init__(self) -> None:
         check_setting("width", self.width, self.width >= 1, ">= 1")
         check_setting("layers", self.layers, self.layers >= self.MIN_LAYERS, f">= {self.MIN_LAYERS}")
+        check_setting("layers", self.layers, self.layers <= MAX_LAYERS, f"<= {MAX_LAYERS}")
         check_setting("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}")
         check_setting("temperature", self.temperature, self.temperature > 0, "> 0")
         check_setting("negative_weight", self.negative_weight, self.negative_weight > 0, "> 0")

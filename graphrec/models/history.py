@@ -24,6 +24,7 @@ from graphrec.sampling import Batch, used_in_batch
 from graphrec.sparse import CSR
 
 POOLINGS: dict[str, type[Pooling]] = {"attention": Attention, "mean": Mean, "sequence": Sequence}
+MAX_BLOCKS = 64
 _BLOCK_USERS = 1024
 # The default learning rate suits vectors that propagation mixes; these are used as they stand, and learned by heart.
 RATE = 0.3
@@ -68,7 +69,7 @@ class HistorySettings:
         divides = self.heads >= 1 and self.width % self.heads == 0
         check_setting("heads", self.heads, divides, f"a divisor of width {self.width}")
         check_setting("smoothing", self.smoothing, 0 <= self.smoothing <= 1, "in [0, 1]")
-        check_setting("blocks", self.blocks, self.blocks >= 1, ">= 1")
+        check_setting("blocks", self.blocks, 1 <= self.blocks <= MAX_BLOCKS, f"in [1, {MAX_BLOCKS}]")
         check_setting("history", self.history, self.history >= 2, ">= 2")
         check_setting("loss", self.loss, self.loss in ("softmax", "bpr"), "softmax or bpr")
         check_setting("temperature", self.temperature, self.temperature > 0, "> 0")

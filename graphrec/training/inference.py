@@ -54,7 +54,7 @@ def infer_vectors(model: EmbeddingModel, folder: Path | None = None, *, block_ed
         return _propagate(model, block_edges, lambda name: _Rows(shape))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".layers-") as scratch:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".layers.", suffix=".tmp") as scratch:
             return _propagate(model, block_edges, lambda name: _RowFile(shape, Path(scratch) / f"{name}.npy"))
     except OSError as error:
         raise OutputError(f"cannot write the layers of {model.name} in {folder}: {error}", "make room there") from None

@@ -79,7 +79,7 @@ def test_bisection_and_hashing_agree(known: list[int], wanted: list[int]) -> Non
 
 def test_a_map_survives_its_file(tmp_path: Path) -> None:
     IdMap.from_values(["b", "a", "ä"]).save(tmp_path / "ids.parquet")
-    assert IdMap.load(tmp_path / "ids.parquet").names([0, 1, 2]).tolist() == ["a", "b", "ä"]
+    assert IdMap.load(tmp_path / "ids.parquet", 3).names([0, 1, 2]).tolist() == ["a", "b", "ä"]
     (tmp_path / "ids.parquet").write_text("no Parquet")
     with pytest.raises(DataError, match=r"ids\.parquet: not a list of ids"):
-        IdMap.load(tmp_path / "ids.parquet")
+        IdMap.load(tmp_path / "ids.parquet", 3)

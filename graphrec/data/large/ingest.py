@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from graphrec.data.assemble import Listed, all_below, check_given, default_split, number_nodes, unrated
-from graphrec.data.dataset import VERSION, Dataset, write_header
+from graphrec.data.dataset import Dataset
+from graphrec.data.folder import VERSION, write_header
 from graphrec.data.large.choice import default_limit
 from graphrec.data.large.estimate import duckdb_share, estimate
 from graphrec.data.large.listener import Listener, Progress
@@ -116,7 +117,8 @@ class _Build:
         header, moves = self.store.folder / "dataset.json", self.store.folder / "moves.json"
         if not moves.exists():
             entries = self.store.steps["sort"]["entries"]
-            write_header(header, Dataset.load(self.nodes), self._written(), entries, self._source())
+            written = Dataset.load(self.nodes).header(self._written(), entries, self._source())
+            write_header(self.store.folder, written)
             write_text(moves, json.dumps(self._moves()))
         targets = json.loads(moves.read_text())
         if header.exists():

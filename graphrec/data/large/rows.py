@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from graphrec.data.assemble import runs, unpack
-from graphrec.data.dataset import COLUMNS, Dataset
+from graphrec.data.dataset import Dataset
+from graphrec.data.folder import COLUMNS
 from graphrec.data.large.parts import Block, TablePart, Tally, read_part
 from graphrec.data.large.store import Store
 from graphrec.data.request import Request
