@@ -22,7 +22,7 @@ from graphrec.reasons import ExplainedPair, in_words
 from graphrec.recommender.batch import Advance, Written, write_lists
 from graphrec.recommender.export import export_vectors
 from graphrec.recommender.ranker import Ranker
-from graphrec.runs import Run, extend_run, finish_run, start_run
+from graphrec.runs import Run, check_free, extend_run, finish_run, start_run, writing
 from graphrec.sampling import Fanout
 from graphrec.sparse import CSR
 from graphrec.training import part_csr
@@ -245,10 +245,13 @@ class Recommender:
         """Write a run folder.
 
         Raises:
-            RunError: the folder already holds something.
+            RunError: the folder already holds something, or another process writes it.
+            OutputError: it cannot be written.
         """
-        start_run(Path(folder), self.dataset, self.run.config)
-        finish_run(Path(folder), self.run)
+        check_free(Path(folder))
+        with writing(Path(folder)):
+            start_run(Path(folder), self.dataset, self.run.config)
+            finish_run(Path(folder), self.run)
 
     def _similar(
         self,
