@@ -130,10 +130,7 @@ class Recommender:
         return write_lists(self._ranker, Path(path), index, k, filter_seen, allowed, on_block)
 
     def export(
-        self,
-        folder: str | PathLike[str],
-        format: str = "parquet",
-        view: str | None = None,
+        self, folder: str | PathLike[str], format: str = "parquet", view: str | None = None, *, history: bool = True
     ) -> list[dict[str, Any]]:
         """Write the final vectors of users and items with their ids, for use elsewhere.
 
@@ -143,6 +140,7 @@ class Recommender:
             folder: new or empty; where several views are written, each gets a folder of its own in it.
             format: ``parquet``; ``npy``; or ``faiss``, an index of the item vectors.
             view: one view of a fusion; all that have vectors if None.
+            history: False leaves out the users: their ids, and their vectors, which tell what they used.
 
         Returns:
             What was written, a mapping a view, as it stands in each folder's ``vectors.json``.
@@ -151,7 +149,7 @@ class Recommender:
             UsageError: the model has no vectors, an unknown view or format, or a folder that holds something.
             MissingExtraError: faiss is asked for and not installed.
         """
-        return export_vectors(self.run, Path(folder), format, view)
+        return export_vectors(self.run, Path(folder), format, view, history)
 
     def score(self, users: Sequence[str], items: Sequence[str]) -> np.ndarray:
         """Scores of pairs: the n-th user with the n-th item, float32 [n].
