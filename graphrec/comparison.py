@@ -13,7 +13,7 @@ from graphrec.evaluation import Evaluation, compare
 from graphrec.evaluation.baselines import evaluate_baselines
 from graphrec.graph import build_graph
 from graphrec.recommender import load
-from graphrec.runs import record_test
+from graphrec.runs import record_test, writing
 from graphrec.training import TRAIN_PARTS, part_csr
 
 PAIRED = ("recall@20", "ndcg@20")
@@ -32,7 +32,8 @@ def evaluate_runs(folders: Sequence[str | PathLike[str]], ks: tuple[int, ...] = 
         ``{"runs": [{"run", "model", "users", "left_out", "test", "baselines"}], "paired": [{"a", "b", "metric", …}]}``.
 
     Raises:
-        RunError: a folder holds no finished run.
+        RunError: a folder holds no finished run, or another process writes it.
+        OutputError: a folder cannot be written.
         DataError: a run has no test rows.
     """
     judged: dict[str, Evaluation] = {}
@@ -41,11 +42,12 @@ def evaluate_runs(folders: Sequence[str | PathLike[str]], ks: tuple[int, ...] = 
     runs = []
     for folder in map(str, folders):
         recommender = load(folder)
-        found, key = recommender.evaluate(ks), recommender.dataset.fingerprint()
-        if key not in baselines:
-            baselines[key] = _baselines(recommender.dataset, ks)
-        beside = {name: evaluation.metrics for name, evaluation in baselines[key].items()}
-        record_test(Path(folder), found.metrics, beside, found.per_user)
+        with writing(Path(folder)):
+            found, key = recommender.evaluate(ks), recommender.dataset.fingerprint()
+            if key not in baselines:
+                baselines[key] = _baselines(recommender.dataset, ks)
+            beside = {name: evaluation.metrics for name, evaluation in baselines[key].items()}
+            record_test(Path(folder), found.metrics, beside, found.per_user)
         judged[folder], rows[folder] = found, key
         about = {
             "run": folder,

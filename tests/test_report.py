@@ -23,7 +23,7 @@ from graphrec.report.page import safe, table, tag
 from graphrec.report.weighed import TITLE
 from tests.worlds import small_world
 
-EVIL = "<script>alert(1)</script>"
+EVIL = "'\"><script>alert(1)</script>"
 VOID = {"meta", "img"}
 
 

@@ -18,13 +18,16 @@ def export(
         str, typer.Option(metavar="parquet|npy|faiss", help="Tables, arrays, or an index of the item vectors.")
     ] = "parquet",
     view: Annotated[str | None, typer.Option(metavar="NAME", help="One view of a fusion; all unless given.")] = None,
+    history: Annotated[
+        bool, typer.Option("--history/--no-history", help="Without it, nothing of the users is written.")
+    ] = True,
     as_json: o.Json = False,
 ) -> None:
     """Write the vectors of users and items with their ids."""
     from graphrec.recommender import load
 
-    found = load(run).export(out, format, view)
-    say(f"the vectors are in {out}")
+    found = load(run).export(out, format, view, history=history)
+    say(f"the vectors {'' if history else 'of the items alone '}are in {out}")
     if as_json:
         emit_json(found)
     else:

@@ -55,8 +55,9 @@ def recommend(
         users, history=past, k=k, filter_seen=not include_seen, items=items, exclude=exclude or None
     )
     if out is not None:
-        _write(found, out)
+        escaped = _write(found, out)
         say(f"{len(found):,} rows are in {out}")
+        _say_escaped(escaped)
     if as_json:
         emit_json(_records(found))
     elif out is None:
@@ -133,11 +134,24 @@ def _show(recommender: Recommender, table: pd.DataFrame, titled: str | None) -> 
     emit_table(list(columns), zip(*columns.values(), strict=True))
 
 
-def _write(table: pd.DataFrame, out: Path) -> None:
+def _write(table: pd.DataFrame, out: Path) -> int:
+    """Write a table; gives how many cells of a CSV file were escaped."""
+    import pyarrow as pa
+
     from graphrec.files import atomic_path, table_format
+    from graphrec.recommender import write_csv
 
     with atomic_path(out) as temporary:
-        getattr(table, f"to_{table_format(out)}")(temporary, index=False)
+        if table_format(out) == "parquet":
+            table.to_parquet(temporary, index=False)
+            return 0
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            return write_csv(pa.Table.from_pandas(table, preserve_index=False), file)
+
+
+def _say_escaped(count: int) -> None:
+    if count:
+        say(f"{count:,} ids begin with = + - @ ' or white space: in the CSV an apostrophe stands before each of them")
 
 
 def _stream(recommender: Recommender, out: Path, users: list[str] | None, *, k: int, **options: Any) -> None:
@@ -150,6 +164,7 @@ def _stream(recommender: Recommender, out: Path, users: list[str] | None, *, k: 
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; call the same again to go on from what is in {out}.parts") from None
     say(f"{written.rows:,} rows are in {out}")
+    _say_escaped(written.escaped)
     _say_short(written.lists, written.short, k)
 
 

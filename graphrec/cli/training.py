@@ -13,7 +13,7 @@ from graphrec.cli.console import flat, say, say_next, shown
 from graphrec.cli.errors import interruptible
 from graphrec.cli.settings import given_settings
 from graphrec.cli.wishes import Wish, read_file, tuned
-from graphrec.errors import CombinationError, Interrupted, OutputError, UsageError
+from graphrec.errors import CombinationError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from graphrec.config import RunConfig
@@ -81,7 +81,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a model on a graph folder and write a run folder."""
-    options = {name: value for name, value in ctx.params.items() if name not in OWN and value is not None}
+    options = {name: value for name, value in ctx.params.items() if name not in OWN and value not in (None, [], ())}
     options |= given_settings(ctx)
     for name in LISTS & options.keys():
         options[name] = tuple(o.split_names(options[name], f"--{name.replace('_', '-')}"))
@@ -104,7 +104,7 @@ def _start(out: Path, graph: Path, wish: Wish) -> None:
 
     from graphrec.data import Dataset
     from graphrec.graph import relations_of
-    from graphrec.runs import start_of, start_run
+    from graphrec.runs import check_free, start_of, start_run, writing
     from graphrec.training import check_sampling, checked_device
 
     if asked is not None:
@@ -115,14 +115,16 @@ def _start(out: Path, graph: Path, wish: Wish) -> None:
     for view, why in config.left_out.items():
         say(f"{view} is left out: {why}")
     start_of(config)
-    start_run(out, dataset, config, begun=wish.begun(), choice=choice)
-    _fit(out, dataset, config)
+    check_free(out)
+    with writing(out):
+        start_run(out, dataset, config, begun=wish.begun(), choice=choice)
+        _fit(out, dataset, config)
 
 
 def _resume(out: Path, graph: Path | None, file: Path | None, wish: Wish) -> None:
     """Go on with a run, which stays what it was begun as."""
     from graphrec.data import Dataset
-    from graphrec.runs import is_finished, read_begun, read_unfinished
+    from graphrec.runs import read_begun, read_unfinished, writing
 
     dataset, config = read_unfinished(out)
     begun = read_begun(out)
@@ -134,10 +136,20 @@ def _resume(out: Path, graph: Path | None, file: Path | None, wish: Wish) -> Non
         )
     if graph is not None and Dataset.load(graph).fingerprint() != dataset.fingerprint():
         raise CombinationError(f"the run in {out} was begun on other data than {graph}", "go on without naming a graph")
-    if is_finished(out):
-        say(f"the run in {out} is finished; there is nothing to go on with")
-    else:
+    with writing(out):
+        _go_on(out, dataset, config)
+
+
+def _go_on(out: Path, dataset: Dataset, config: RunConfig) -> None:
+    """Do what is left of a run: training, its report alone, or nothing."""
+    from graphrec.runs import REPORT, is_finished
+
+    if not is_finished(out):
         _fit(out, dataset, config)
+        return
+    say(f"the run in {out} is finished; there is nothing to go on with")
+    if not (out / REPORT).exists():
+        _report(out)
 
 
 def _differences(config: RunConfig, file: Path | None, options: Mapping[str, Any]) -> list[str]:
@@ -161,17 +173,16 @@ def _fit(out: Path, dataset: Dataset, config: RunConfig) -> None:
     say(f"training {config.model} on {dataset.num_users:,} users and {dataset.num_items:,} items")
     try:
         _summary(_trained(out, dataset, tuned(out, dataset, config)))
-
-        from graphrec.report import write_report
-
-        say(f"the run is in {out}, its report in {write_report(out)}")
+        _report(out)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; go on with: graphrec train --resume --out {out}") from None
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {out}: {error}", f"then go on with: graphrec train --resume --out {out}"
-        ) from None
     say_next(f"graphrec evaluate {out}")
+
+
+def _report(out: Path) -> None:
+    from graphrec.report import write_report
+
+    say(f"the run is in {out}, its report in {write_report(out)}")
 
 
 def _trained(out: Path, dataset: Dataset, config: RunConfig) -> Run:

@@ -17,6 +17,7 @@ from graphrec.data.request import Request
 from graphrec.data.tables import Source
 from graphrec.data.values import SHOWN
 from graphrec.errors import CombinationError
+from graphrec.files import held
 
 
 def read_dataset(
@@ -108,6 +109,7 @@ def build_dataset(
 
     Raises:
         DataError, UsageError: as for ``read_dataset``; also too little memory or disk, in numbers.
+        BusyError: another process writes the folder.
 
     >>> import tempfile
     >>> import pyarrow as pa
@@ -117,12 +119,13 @@ def build_dataset(
     """
     request = Request(interactions, **options)
     limit = None if memory is None else parse_memory(memory)
-    if is_large(request, limit):
-        return ingest(request, Path(out), limit, listener or Listener())
-    dataset = read_in_memory(request)
-    discard_work(Path(out))
-    dataset.save(out)
-    return dataset
+    with held(Path(out)):
+        if is_large(request, limit):
+            return ingest(request, Path(out), limit, listener or Listener())
+        dataset = read_in_memory(request)
+        discard_work(Path(out))
+        dataset.save(out)
+        return dataset
 
 
 def read_in_memory(request: Request) -> Dataset:

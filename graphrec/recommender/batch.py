@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,13 @@ class Written:
         rows: recommendations.
         lists: users with at least one.
         short: of these, how many have fewer than k.
+        escaped: ids that stand behind an apostrophe in a CSV file, see ``write_csv``.
     """
 
     rows: int
     lists: int
     short: int
+    escaped: int = 0
 
 
 def write_lists(
@@ -88,8 +90,7 @@ def write_lists(
         parts.write(number, _table(ranker.rank(block, k, filter_seen, allowed), block, dataset))
         progress.advance(len(block))
     written = _count(parts, k)
-    parts.join(SCHEMA)
-    return written
+    return replace(written, escaped=parts.join(SCHEMA))
 
 
 class _Progress:

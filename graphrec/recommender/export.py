@@ -24,7 +24,7 @@ ROWS_AT_ONCE = 2**16
 NOTE = "vectors.json"
 
 
-def export_vectors(run: Run, folder: Path, format: str, view: str | None) -> list[dict[str, Any]]:
+def export_vectors(run: Run, folder: Path, format: str, view: str | None, history: bool) -> list[dict[str, Any]]:
     """See ``Recommender.export``."""
     if format not in FORMATS:
         raise UnknownNameError(
@@ -37,7 +37,7 @@ def export_vectors(run: Run, folder: Path, format: str, view: str | None) -> lis
         raise OccupiedError(f"{folder} is not empty", "choose another folder")
     try:
         return [
-            _export(run, member, name, folder / name if len(views) > 1 else folder, format)
+            _export(run, member, name, folder / name if len(views) > 1 else folder, format, history)
             for name, member in views.items()
         ]
     except OSError as error:
@@ -56,11 +56,12 @@ def _views(run: Run, view: str | None) -> dict[str, VectorModel]:
     return {view: found[view]}
 
 
-def _export(run: Run, view: VectorModel, name: str, folder: Path, format: str) -> dict[str, Any]:
-    """Write one view; its note comes last."""
+def _export(run: Run, view: VectorModel, name: str, folder: Path, format: str, history: bool) -> dict[str, Any]:
+    """Write one view; its note comes last. Without ``history`` there is nothing of the users in it."""
     note: dict[str, Any] = {"view": name, "format": format, "width": view.settings.width, "score": "inner product"}
-    tables = (("users", view.user_vectors(), run.dataset.users), ("items", view.item_vectors(), run.dataset.items))
-    for kind, vectors, ids in tables:
+    users = ("users", view.user_vectors(), run.dataset.users)
+    items = ("items", view.item_vectors(), run.dataset.items)
+    for kind, vectors, ids in (users, items) if history else (items,):
         note[kind] = len(ids)
         if format == "parquet":
             _write(folder / f"{kind}.parquet", partial(_write_table, vectors, ids))

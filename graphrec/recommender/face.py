@@ -22,7 +22,7 @@ from graphrec.reasons import ExplainedPair, in_words
 from graphrec.recommender.batch import Advance, Written, write_lists
 from graphrec.recommender.export import export_vectors
 from graphrec.recommender.ranker import Ranker
-from graphrec.runs import Run, extend_run, finish_run, start_run
+from graphrec.runs import Run, check_free, extend_run, finish_run, start_run, writing
 from graphrec.sampling import Fanout
 from graphrec.sparse import CSR
 from graphrec.training import part_csr
@@ -130,10 +130,7 @@ class Recommender:
         return write_lists(self._ranker, Path(path), index, k, filter_seen, allowed, on_block)
 
     def export(
-        self,
-        folder: str | PathLike[str],
-        format: str = "parquet",
-        view: str | None = None,
+        self, folder: str | PathLike[str], format: str = "parquet", view: str | None = None, *, history: bool = True
     ) -> list[dict[str, Any]]:
         """Write the final vectors of users and items with their ids, for use elsewhere.
 
@@ -143,6 +140,7 @@ class Recommender:
             folder: new or empty; where several views are written, each gets a folder of its own in it.
             format: ``parquet``; ``npy``; or ``faiss``, an index of the item vectors.
             view: one view of a fusion; all that have vectors if None.
+            history: False leaves out the users: their ids, and their vectors, which tell what they used.
 
         Returns:
             What was written, a mapping a view, as it stands in each folder's ``vectors.json``.
@@ -152,7 +150,7 @@ class Recommender:
             OccupiedError: the folder holds something.
             MissingExtraError: faiss is asked for and not installed.
         """
-        return export_vectors(self.run, Path(folder), format, view)
+        return export_vectors(self.run, Path(folder), format, view, history)
 
     def score(self, users: Sequence[str], items: Sequence[str]) -> np.ndarray:
         """Scores of pairs: the n-th user with the n-th item, float32 [n].
@@ -246,10 +244,13 @@ class Recommender:
         """Write a run folder.
 
         Raises:
-            OccupiedError: the folder already holds something.
+            OccupiedError, BusyError: the folder already holds something, or another process writes it.
+            OutputError: it cannot be written.
         """
-        start_run(Path(folder), self.dataset, self.run.config)
-        finish_run(Path(folder), self.run)
+        check_free(Path(folder))
+        with writing(Path(folder)):
+            start_run(Path(folder), self.dataset, self.run.config)
+            finish_run(Path(folder), self.run)
 
     def _similar(
         self,

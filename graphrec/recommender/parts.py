@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from graphrec.errors import OccupiedError, OutputError
 from graphrec.files import atomic_path, table_format, write_text
+from graphrec.recommender.cells import write_csv
 
 NOTE = "asked.json"
 _PART = r"\d{6}\.parquet"
@@ -62,15 +63,19 @@ class Parts:
         """The parts in order, one at a time."""
         return (pq.read_table(self._path(number), partitioning=None) for number in range(self.count))
 
-    def join(self, schema: pa.Schema) -> None:
+    def join(self, schema: pa.Schema) -> int:
         """Make the file of the parts, one at a time, and remove them.
 
         Args:
             schema: of every part.
 
+        Returns:
+            How many cells of a CSV file were escaped, see ``write_csv``.
+
         Raises:
             OutputError: it cannot be written.
         """
+        escaped = 0
         with self._writing(), atomic_path(self.target) as temporary:
             if self.format == "parquet":
                 with pq.ParquetWriter(temporary, schema) as writer:
@@ -78,10 +83,11 @@ class Parts:
                         writer.write_table(part)
             else:
                 with temporary.open("w", encoding="utf-8", newline="") as file:
-                    schema.empty_table().to_pandas().to_csv(file, index=False)
+                    write_csv(schema.empty_table(), file)
                     for part in self:
-                        part.to_pandas().to_csv(file, index=False, header=False)
+                        escaped += write_csv(part, file, header=False)
         self.remove()
+        return escaped
 
     def remove(self) -> None:
         """Remove the parts, and their folder unless somebody has put something else there."""

@@ -82,7 +82,7 @@ def start_run(
         OccupiedError: the folder already holds something.
     """
     check_free(folder)
-    write_text(folder / STARTING, "")
+    (folder / STARTING).touch()  # not by way of a temporary file, which would make the folder one that holds something
     dataset.save(folder)
     _write_record(folder, "environment", environment())
     for name, record in (("begun", begun), ("choice", choice.to_json() if choice else None)):

@@ -1,8 +1,13 @@
-"""A training state as one safetensors file: weights, optimiser, best weights, and the history as JSON in its header."""
+"""A training state as one safetensors file: weights, optimiser, best weights, and the history as JSON in its header.
+
+The state before stays beside it, under ``.previous``, and is gone on from where the newer one is torn.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphrec.errors import DamagedRunError
+from graphrec.errors import DamagedRunError, RunError
 from graphrec.files import atomic_path
 
 State = dict[str, Tensor]
+_log = logging.getLogger(__name__)
 
 
 def save_checkpoint(path: Path, tensors: dict[str, State], record: dict[str, Any]) -> None:
-    """Write groups of named tensors and a JSON record, atomically.
+    """Write groups of named tensors and a JSON record, atomically; what was there becomes the one before.
 
     Args:
         path: the file.
@@ -29,42 +35,89 @@ def save_checkpoint(path: Path, tensors: dict[str, State], record: dict[str, Any
         OSError: the file cannot be written; the one before stays.
     """
     flat = {
-        f"{group}/{name}": tensor.contiguous() for group, state in tensors.items() for name, tensor in state.items()
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        for group, state in tensors.items()
+        for name, tensor in state.items()
     }
-    write_tensors(path, flat, {"record": json.dumps(record)})
+    text = json.dumps(record)
+    with atomic_path(path) as temporary:
+        _write(temporary, flat, {"record": text, "sha256": _digest(flat, text)})
+        if path.exists():
+            path.replace(_before(path))
 
 
-def write_tensors(path: Path, tensors: State, metadata: dict[str, str] | None = None) -> None:
+def write_tensors(path: Path, tensors: State) -> None:
     """Write a safetensors file, atomically.
 
     Raises:
         OSError: it cannot be written; what was there stays.
     """
     with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata=metadata)
-        except SafetensorError as error:
-            raise OSError(f"{path}: {error}") from None
+        _write(temporary, tensors)
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether ``load_checkpoint`` has something to go on from."""
+    return path.exists() or _before(path).exists()
 
 
 def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, State], dict[str, Any]]:
-    """What ``save_checkpoint`` wrote.
+    """What ``save_checkpoint`` wrote last; where that is torn, a warning is logged and the one before is taken.
 
     Raises:
-        RunError: the file is not a whole checkpoint.
+        RunError: neither file is a whole checkpoint.
     """
+    before = _before(path)
+    if not path.exists():
+        return _read(before, device)
+    try:
+        return _read(path, device)
+    except RunError as error:
+        if not before.exists():
+            raise
+        found = _read(before, device)
+        _log.warning("%s; going on from the one before it", error.message)
+        path.unlink()  # else the next one would make it the one before
+        return found
+
+
+def _before(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def _write(path: Path, tensors: State, metadata: dict[str, str] | None = None) -> None:
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(f"{path}: {error}") from None
+
+
+def _read(path: Path, device: torch.device) -> tuple[dict[str, State], dict[str, Any]]:
     tensors: dict[str, State] = {}
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            record = json.loads(file.metadata()["record"])
-            for key in file.keys():  # noqa: SIM118 (safe_open is no dict)
-                group, name = key.split("/", 1)
-                tensors.setdefault(group, {})[name] = file.get_tensor(key)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            metadata = file.metadata()
+            flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+        if _digest(flat, metadata["record"]) != metadata["sha256"]:
+            raise ValueError("its content is not what was written")
+        record = json.loads(metadata["record"])
+        for key, tensor in flat.items():
+            group, name = key.split("/", 1)
+            tensors.setdefault(group, {})[name] = tensor
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedRunError(
             f"{path} is not a whole checkpoint: {error}", "remove it to train from the start"
         ) from None
     return tensors, record
+
+
+def _digest(tensors: State, text: str) -> str:
+    """SHA-256 of names, shapes, types and bytes: a page that a crash has left empty does not show in the header."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> State:

@@ -18,7 +18,7 @@ from graphrec.evaluation import evaluate
 from graphrec.models import EmbeddingModel, TrainedModel
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training.checkpoint import State, load_checkpoint, save_checkpoint
+from graphrec.training.checkpoint import State, has_checkpoint, load_checkpoint, save_checkpoint
 from graphrec.training.inference import settle_vectors
 from graphrec.training.steps import make_batches, make_step
 
@@ -145,7 +145,7 @@ class Trainer:
         Raises:
             TrainingError: the loss is no longer finite.
         """
-        if self.checkpoint is not None and self.checkpoint.exists():
+        if self.checkpoint is not None and has_checkpoint(self.checkpoint):
             self._restore(self.checkpoint)
         while not self._finished():
             self._one_epoch()

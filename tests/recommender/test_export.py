@@ -53,6 +53,22 @@ def test_parquet(recommender: graphrec.Recommender, tmp_path: Path, monkeypatch:
     }
 
 
+@pytest.mark.parametrize("format", ["parquet", "npy", "faiss"])
+def test_without_history_nothing_of_the_users_is_written(
+    recommender: graphrec.Recommender, tmp_path: Path, format: str
+) -> None:
+    if format == "faiss":
+        pytest.importorskip("faiss")
+    (note,) = recommender.export(tmp_path / "out", format, history=False)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    ids_beside = {"items_ids.parquet", f"items.{format}"}
+    assert names == {"vectors.json"} | ({"items.parquet"} if format == "parquet" else ids_beside)
+    assert "users" not in note and note["items"] == 40
+    for path in (tmp_path / "out").iterdir():
+        content = path.read_bytes()
+        assert not any(name.encode() in content for name in ids("users"))
+
+
 def test_npy(recommender: graphrec.Recommender, tmp_path: Path) -> None:
     recommender.export(tmp_path, "npy")
     for kind in ("users", "items"):
