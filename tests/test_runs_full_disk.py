@@ -60,7 +60,7 @@ def test_a_full_disk_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         run = tmp_path / f"full-at-{flush}"
         disk.fill(flush)
         full = train(graph, run)
-        assert full.status == 1 and f"graphrec: cannot write {run}: " in full.err
+        assert full.status == 1 and f"graphrec: GR050 cannot write {run}: " in full.err
         assert "No space left on device" in full.err and "unexpected" not in full.err
         assert not [path for path in run.rglob(".*") if path.name != ".starting"]
         disk.fill(0)

@@ -9,7 +9,7 @@ import pytest
 
 import graphrec
 from graphrec.config import make_config
-from graphrec.errors import OutputError, RunError
+from graphrec.errors import BusyError, OccupiedError, OutputError
 from graphrec.files import held, sweep
 from graphrec.runs import check_free, start_run, writing
 from tests.cli.calling import call_graphrec
@@ -65,7 +65,7 @@ def test_readers_are_not_kept_waiting(places: Path) -> None:
 
 def test_saving_where_somebody_writes(tmp_path: Path) -> None:
     trained = graphrec.train(WORLD, "popularity")
-    with held(tmp_path / "run"), pytest.raises(RunError, match="another process is writing"):
+    with held(tmp_path / "run"), pytest.raises(BusyError, match="another process is writing"):
         trained.save(tmp_path / "run")
 
 
@@ -93,7 +93,7 @@ def test_a_start_that_was_cut_short_can_be_repeated(tmp_path: Path, monkeypatch:
         start_run(tmp_path / "run", WORLD, config)
     check_free(tmp_path / "run")
     start_run(tmp_path / "run", WORLD, config)
-    with pytest.raises(RunError, match="is not empty"):
+    with pytest.raises(OccupiedError, match="is not empty"):
         check_free(tmp_path / "run")
 
 

@@ -82,6 +82,7 @@ def start_run(
         OccupiedError: the folder already holds something.
     """
     check_free(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / STARTING).touch()  # not by way of a temporary file, which would make the folder one that holds something
     dataset.save(folder)
     _write_record(folder, "environment", environment())
