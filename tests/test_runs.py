@@ -92,6 +92,20 @@ def test_scores_are_the_same_to_the_bit_after_loading(model: str, tmp_path: Path
     assert len(copies) == 2 + {"lightgcn": 1, "gat": 1, "fused": 2}[model]
 
 
+@pytest.mark.parametrize("model", ["gat", "fused", "item_knn"])
+def test_one_seed_gives_one_run(model: str, tmp_path: Path) -> None:
+    """To the byte; another seed gives another, where anything is drawn."""
+    for name, seed in (("first", 1), ("again", 1), ("other", 2)):
+        options = {} if model == "item_knn" else {"epochs": 2, "width": 8, "batch_size": 128}
+        graphrec.train(WORLD, model, seed=seed, **options).save(tmp_path / name)
+    first, again, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "model").rglob("*.*")}
+        for name in ("first", "again", "other")
+    )
+    assert first == again and len(first) >= 2
+    assert (first == other) == (model == "item_knn")
+
+
 def test_vectors_of_a_large_graph_are_inferred_where_they_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
