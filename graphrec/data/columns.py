@@ -48,7 +48,7 @@ def check_renamed(renamed: Mapping[str, str]) -> None:
     >>> check_renamed({"usr_id": "customer"})
     Traceback (most recent call last):
     ...
-    graphrec.errors.UsageError: there is no column 'usr_id' to rename
+    graphrec.errors.UnknownNameError: GR061 there is no column 'usr_id' to rename
     did you mean user_id?
     """
     ours = list(dict.fromkeys(name for spec in (INTERACTIONS, KNOWLEDGE, ITEMS, USERS) for name in spec.names))

@@ -118,7 +118,7 @@ def check_setting(field: str, value: object, valid: bool, rule: str) -> None:
     >>> check_setting("layers", -1, False, ">= 1")
     Traceback (most recent call last):
     ...
-    graphrec.errors.UsageError: layers must be >= 1, got -1
+    graphrec.errors.SettingError: GR062 layers must be >= 1, got -1
     """
     if not valid:
         raise SettingError(f"{field} must be {rule}, got {value}")
