@@ -59,7 +59,8 @@ Column = Annotated[
     list[str] | None, _reading("NAME=THEIRS", "Your column's name for one of ours, user_id=customer say; repeatable.")
 ]
 Header = Annotated[str | None, _reading("A,B,C", "Column names of interactions files without a header row.")]
-Delimiter = Annotated[str | None, _reading("CHARACTER", "Of all text tables; tab or \\\\t for a tab.")]
+Delimiter = Annotated[str | None, _reading("TEXT", "Of all text tables, ';' or '::' say; tab or \\\\t for a tab.")]
+Encoding = Annotated[str | None, _reading("NAME", "Of all text tables, latin-1 or utf-16 say; UTF-8 unless given.")]
 Memory = Annotated[
     str | None,
     _reading("SIZE", "What the process may use, 4GB say; the interactions then pass through the disk."),

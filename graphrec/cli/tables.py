@@ -34,6 +34,7 @@ def check(
     column: o.Column = None,
     header: o.Header = None,
     delimiter: o.Delimiter = None,
+    encoding: o.Encoding = None,
     on_bad_row: o.OnBadRow = None,
     memory: o.Memory = None,
     as_json: o.Json = False,
@@ -67,6 +68,7 @@ def build(
     column: o.Column = None,
     header: o.Header = None,
     delimiter: o.Delimiter = None,
+    encoding: o.Encoding = None,
     on_bad_row: o.OnBadRow = None,
     memory: o.Memory = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a graph folder that is there.")] = False,
@@ -99,7 +101,18 @@ def build(
 
 def _reading(params: Mapping[str, Any]) -> dict[str, Any]:
     """The table options that were given, as the arguments that ``read_dataset`` takes."""
-    plain = ("knowledge", "items", "users", "text_model", "test", "split", "seed", "min_rating", "on_bad_row")
+    plain = (
+        "knowledge",
+        "items",
+        "users",
+        "text_model",
+        "test",
+        "split",
+        "seed",
+        "min_rating",
+        "encoding",
+        "on_bad_row",
+    )
     given = {name: params[name] for name in plain if params[name] is not None}
     if params["column"]:
         given["columns"] = _pairs(params["column"], "--column", "user_id=customer")

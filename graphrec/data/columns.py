@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ from graphrec.errors import ColumnError, DataError, UnknownNameError, nearest
 
 KINDS = ("user", "item", "entity")  # in the order of the node numbering
 ORIGINAL_ID = "original_id"  # what a known folder's lists call a user or item elsewhere
-DELIMITERS = (",", "\t", ";", "|")
+DELIMITERS = ("::", ",", "\t", ";", "|")
+TYPED = re.compile(r":(token|float)(_seq)?$")  # what RecBole's headers say beside a name
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class Columns:
         required: columns it must have; the first ones are ids.
         optional: columns that are read where they exist.
         attributes: whether all further columns are kept, as text.
+        distinct: columns in which a value stands once.
     """
 
     table: str
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     attributes: bool = False
+    distinct: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -36,10 +40,16 @@ class Columns:
 
 INTERACTIONS = Columns("interactions", ("user_id", "item_id"), ("rating", "timestamp", "weight"))
 KNOWLEDGE = Columns("knowledge", ("head", "relation", "tail"), ("head_type", "tail_type"))
-ITEMS = Columns("items", ("item_id",), ("title",), attributes=True)
-USERS = Columns("users", ("user_id",), ("title",), attributes=True)
+ITEMS = Columns("items", ("item_id",), ("title",), attributes=True, distinct=("item_id",))
+USERS = Columns("users", ("user_id",), ("title",), attributes=True, distinct=("user_id",))
+LINKS = Columns("links", ("item_id", "entity_id"), distinct=("item_id", "entity_id"))
 
-IDS = frozenset({"user_id", "item_id", "head", "relation", "tail"})
+IDS = frozenset({"user_id", "item_id", "entity_id", "head", "relation", "tail"})
+MOVIELENS = {  # the columns of files without a header row
+    "ratings.dat": ("user_id", "item_id", "rating", "timestamp"),
+    "movies.dat": ("item_id", "title", "genres"),
+    "users.dat": ("user_id", "gender", "age", "occupation", "zip_code"),
+}
 
 
 def check_renamed(renamed: Mapping[str, str]) -> None:
@@ -62,7 +72,8 @@ def resolve(spec: Columns, found: Sequence[str], renamed: Mapping[str, str], whe
     """Our name → the table's name, for each column that will be read.
 
     A renamed column is taken under the caller's name, or under ours where the table lacks the caller's; an optional
-    column that is renamed must exist.
+    column that is renamed must exist, but for a title. A type in the header, as in ``user_id:token``, is no part of a
+    name.
 
     Args:
         spec: the columns looked for.
@@ -76,19 +87,21 @@ def resolve(spec: Columns, found: Sequence[str], renamed: Mapping[str, str], whe
     >>> resolve(INTERACTIONS, ["customer", "item_id", "colour"], {"user_id": "customer"}, "sales.csv")
     {'user_id': 'customer', 'item_id': 'item_id'}
     """
-    repeated = sorted({name for name in found if found.count(name) > 1})
+    plain = [TYPED.sub("", name) for name in found]
+    repeated = sorted({name for name in plain if plain.count(name) > 1})
     if repeated:
         raise ColumnError(f"{where}: two columns are called {repeated[0]!r}", "give each column a name of its own")
+    by_name = dict(zip(plain, found, strict=True))
     chosen = {}
     for name in spec.names:
-        theirs = renamed.get(name, name)
-        if theirs in found or name in found:
-            chosen[name] = theirs if theirs in found else name
-        elif name in spec.required or name in renamed:
-            raise _missing(spec, name, theirs, found, where)
+        theirs = TYPED.sub("", renamed.get(name, name))
+        if theirs in by_name or name in by_name:
+            chosen[name] = by_name[theirs if theirs in by_name else name]
+        elif name in spec.required or (name in renamed and not spec.attributes):
+            raise _missing(spec, name, theirs, plain, where)
     if spec.attributes:
         taken = set(chosen.values())
-        chosen |= {name: name for name in found if name not in taken and name not in chosen}
+        chosen |= {name: by_name[name] for name in plain if by_name[name] not in taken and name not in chosen}
     return chosen
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from graphrec.errors import DamagedTableError, DataError, NothingLeftError, SettingError
-
-BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-BLOCK = 1 << 24  # bytes looked at together
+from graphrec.data.columns import MOVIELENS
+from graphrec.data.text import COLONS, TextFile, TextForm, as_text, check_text, wrong_encoding
+from graphrec.errors import DamagedTableError, DataError, NothingLeftError
 
 
 @dataclass(frozen=True)
@@ -23,47 +21,47 @@ class DelimitedFile:
     """A text table whose outer form has been checked.
 
     Args:
-        path: the file.
-        delimiter: one character.
+        text: the file.
         columns: column names, from the first row or from the caller.
         headed: whether the first row holds the names.
     """
 
-    path: Path
-    delimiter: str
+    text: TextFile
     columns: tuple[str, ...]
     headed: bool
 
+    @property
+    def path(self) -> Path:
+        return self.text.path
 
-def open_delimited(path: Path, delimiter: str | None = None, header: Sequence[str] | None = None) -> DelimitedFile:
+
+def open_delimited(path: Path, form: TextForm) -> DelimitedFile:
     """Check a file's encoding and quoting and learn its columns.
 
     Args:
-        path: CSV by default, tab separated if it ends in .tsv or .txt.
-        delimiter: overrides what the name says, unless there is a header row without it.
-        header: the columns' names, where the file has no header row.
+        path: CSV by default, tab separated if it ends in .tsv or .txt, see ``text.BY_SUFFIX``.
+        form: what the caller says of it.
 
     Raises:
         DataError: the file is empty, holds NUL bytes or is not text, or a quote never closes.
     """
-    delimiter = _delimiter(path, delimiter, headed=header is None)
-    if _check_bytes(path):
-        _check_quotes(path, delimiter)
-    return learn_columns(path, delimiter, header)
+    check_text(as_text(path, form))
+    return learn_columns(path, form)
 
 
-def learn_columns(path: Path, delimiter: str | None = None, header: Sequence[str] | None = None) -> DelimitedFile:
+def learn_columns(path: Path, form: TextForm) -> DelimitedFile:
     """The file's columns from its beginning alone; its form is not checked any further. As ``open_delimited``."""
-    delimiter = _delimiter(path, delimiter, headed=header is None)
-    first = next(_rows(path, delimiter), None)
+    text = as_text(path, form)
+    line, first, row = next(text.rows(), (0, None, ""))
     if first is None:
         raise NothingLeftError(f"{path}: the file is empty", "it needs a header row and at least one row")
+    header = form.header or (MOVIELENS.get(path.name) if text.delimiter == COLONS else None)
     if header is None:
-        return DelimitedFile(path, delimiter, tuple(first[1]), headed=True)
-    if len(first[1]) != len(header):
-        message = f"{path}: header names {len(header)} columns, line {first[0]} has {len(first[1])}"
-        raise DamagedTableError(message, f"the line reads {delimiter.join(first[1])!r}; check header and delimiter")
-    return DelimitedFile(path, delimiter, tuple(header), headed=False)
+        return DelimitedFile(text, tuple(first), headed=True)
+    if len(first) != len(header):
+        message = f"{path}: header names {len(header)} columns, line {line} has {len(first)}"
+        raise DamagedTableError(message, f"the line reads {row!r}; check header and delimiter")
+    return DelimitedFile(text, tuple(header), headed=False)
 
 
 def read_delimited(file: DelimitedFile, types: dict[str, pa.DataType]) -> tuple[pa.Table, bool]:
@@ -74,9 +72,9 @@ def read_delimited(file: DelimitedFile, types: dict[str, pa.DataType]) -> tuple[
     """
     ragged = Ragged()
     try:
-        table = pa_csv.read_csv(file.path, **_options(file, types, ragged))
+        table = pa_csv.read_csv(file.text.stream(), **_options(file, types, ragged))
     except pa.ArrowInvalid as error:
-        raise _not_readable(file.path, error) from error
+        raise _not_readable(file, error) from error
     return table, ragged.count > 0
 
 
@@ -97,9 +95,15 @@ def stream_delimited(
 ) -> Iterator[pa.RecordBatch]:
     """What ``read_delimited`` reads, from ``size`` bytes at a time; rows left out are counted in ``ragged``."""
     try:
-        yield from pa_csv.open_csv(file.path, **_options(file, types, ragged, size))
+        yield from pa_csv.open_csv(file.text.stream(), **_options(file, types, ragged, size))
     except pa.ArrowInvalid as error:
-        raise _not_readable(file.path, error) from error
+        raise _not_readable(file, error) from error
+
+
+def parse_options(file: DelimitedFile, ragged: Ragged, **more: Any) -> pa_csv.ParseOptions:
+    """How the rows of ``file.text.stream()`` are told apart."""
+    quote = '"' if file.text.quoted else False
+    return pa_csv.ParseOptions(delimiter=file.text.mark, quote_char=quote, invalid_row_handler=ragged.skip, **more)
 
 
 def _options(
@@ -109,9 +113,7 @@ def _options(
     names = None if file.headed else list(file.columns)
     return {
         "read_options": pa_csv.ReadOptions(column_names=names, block_size=size),
-        "parse_options": pa_csv.ParseOptions(
-            delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=ragged.skip
-        ),
+        "parse_options": parse_options(file, ragged, newlines_in_values=file.text.quoted),
         "convert_options": pa_csv.ConvertOptions(
             column_types=types, include_columns=list(types), null_values=[], strings_can_be_null=False
         ),
@@ -143,7 +145,7 @@ def locate(file: DelimitedFile, wanted: Collection[int], shown: int) -> Located:
     kept, count = 0, 0
     lines: dict[int, int] = {}
     ragged: list[tuple[int, str]] = []
-    for line, fields in islice(_rows(file.path, file.delimiter), int(file.headed), None):
+    for line, fields, _ in islice(file.text.rows(), int(file.headed), None):
         if len(fields) == len(file.columns):
             if kept in wanted:
                 lines[kept] = line
@@ -155,61 +157,8 @@ def locate(file: DelimitedFile, wanted: Collection[int], shown: int) -> Located:
     return Located(lines, ragged, count)
 
 
-def _delimiter(path: Path, given: str | None, *, headed: bool) -> str:
-    """The given delimiter if the header row has it, else the suffix's: one setting then serves tables of two forms."""
-    if given is None:
-        return BY_SUFFIX[path.suffix.lower()]
-    if len(given) != 1 or given in '"\r\n':
-        raise SettingError(f"delimiter must be one character, got {given!r}", "write a tab as '\\t' or tab")
-    with open(path, encoding="utf-8-sig", errors="replace") as lines:
-        return given if not headed or given in lines.readline() else BY_SUFFIX[path.suffix.lower()]
-
-
-def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """(line, fields) of each row that is not blank; lines count from 1."""
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as lines:
-        reader = csv.reader(lines, delimiter=delimiter)
-        line = 1
-        for fields in reader:
-            if fields:
-                yield line, fields
-            line = reader.line_num + 1
-
-
-def _check_bytes(path: Path) -> bool:
-    """Refuse NUL bytes; return whether the file holds quotes."""
-    quotes, lines = False, 1
-    with open(path, "rb") as file:
-        while content := file.read(BLOCK):
-            place = content.find(0)
-            if place >= 0:
-                line = lines + content.count(b"\n", 0, place)
-                message = f"{path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16"
-                raise DamagedTableError(message, "save it as UTF-8 text")
-            quotes = quotes or b'"' in content
-            lines += content.count(b"\n")
-    return quotes
-
-
-def _check_quotes(path: Path, delimiter: str) -> None:
-    """Refuse a quote that never closes, or text after a closing quote: both would swallow or change rows."""
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as lines:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        start = 1
-        try:
-            for _ in reader:
-                start = reader.line_num + 1
-        except csv.Error as error:
-            message = f"{path}, line {start}: the quotes of this row do not match ({error})"
-            raise DamagedTableError(message, 'close each quoted field, and write a quote inside one as ""') from error
-
-
-def _not_readable(path: Path, error: pa.ArrowInvalid) -> DataError:
-    """The error for text that pyarrow refuses: the first line that is not UTF-8, else pyarrow's own words."""
-    with open(path, "rb") as lines:
-        for line, content in enumerate(lines, start=1):
-            try:
-                content.decode("utf-8")
-            except UnicodeDecodeError:
-                return DamagedTableError(f"{path}, line {line}: not UTF-8 text", "save the file as UTF-8")
-    return DamagedTableError(f"{path}: {error}")
+def _not_readable(file: DelimitedFile, error: pa.ArrowInvalid) -> DataError:
+    """The error for text that pyarrow refuses: text that is not in its encoding, else pyarrow's own words."""
+    if "UTF8" in str(error):
+        return wrong_encoding(file.text)
+    return DamagedTableError(f"{file.path}: {error}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from graphrec.data.assemble import Gathered, assemble
 from graphrec.data.dataset import Dataset
-from graphrec.data.formats import Folder, read_folder
+from graphrec.data.formats import Folder, read_folder, unfold
 from graphrec.data.large import Listener, discard_work, ingest, is_large, parse_memory
 from graphrec.data.reader import Reader
 from graphrec.data.request import Request
@@ -33,6 +33,7 @@ def read_dataset(
     columns: Mapping[str, str] | None = None,
     header: Sequence[str] | None = None,
     delimiter: str | None = None,
+    encoding: str = "utf-8",
     on_bad_row: str = "stop",
     item_vectors: Mapping[str, Source] | None = None,
     user_vectors: Mapping[str, Source] | None = None,
@@ -43,9 +44,10 @@ def read_dataset(
     """Read tables into a Dataset: ids mapped, duplicates joined, every interaction given its part.
 
     Args:
-        interactions: user_id, item_id and optionally rating, timestamp, weight, as a CSV, TSV or Parquet file,
-            DataFrame or Table; a folder or glob of such files that are the parts of one table, in the order of their
-            paths; or a folder of a known form (see ``formats``).
+        interactions: user_id, item_id and optionally rating, timestamp, weight, as a CSV, TSV or Parquet file, a
+            DataFrame, or anything that Arrow can read (a pyarrow Table, a DuckDB relation, a polars DataFrame); a
+            folder or glob of such files that are the parts of one table, in the order of their paths; or a folder of a
+            known form (see ``formats``).
         knowledge: head, relation, tail and optionally head_type, tail_type (user, item or entity). An untyped name is
             an item if the catalogue has it, else an entity. Replaces a known folder's own knowledge.
         items, users: an id and attributes; ``title`` names it to people. Items without interactions are cold items.
@@ -57,6 +59,7 @@ def read_dataset(
         columns: our column name → the caller's, applied to each table that has it.
         header: column names of interactions and test, where these are text without a header row.
         delimiter: of the text tables whose header row has it; others go by their suffix.
+        encoding: of the text tables: utf-8, latin-1, utf-16 or another that Python knows.
         on_bad_row: "stop" at the first, or "skip": leave them out, count them and keep the first few in ``source``.
         item_vectors, user_vectors: what to call vectors of items or users → a .parquet or .npy file, DataFrame or Table
             of them (see ``read_vectors``).
@@ -78,7 +81,8 @@ def read_dataset(
     options: dict[str, Any] = {"knowledge": knowledge, "items": items, "users": users, "test": test, "split": split}
     options |= {"seed": seed, "min_rating": min_rating, "columns": columns or {}, "header": header}
     options |= {"item_vectors": item_vectors or {}, "user_vectors": user_vectors or {}, "text_model": text_model}
-    request = Request(interactions, **options, delimiter=delimiter, on_bad_row=on_bad_row)
+    options |= {"delimiter": delimiter, "encoding": encoding, "on_bad_row": on_bad_row}
+    request = unfold(Request(interactions, **options))
     limit = None if memory is None else parse_memory(memory)
     if not is_large(request, limit):
         return read_in_memory(request)
@@ -117,7 +121,7 @@ def build_dataset(
     >>> build_dataset(table, tempfile.mkdtemp()).num_users
     2
     """
-    request = Request(interactions, **options)
+    request = unfold(Request(interactions, **options))
     limit = None if memory is None else parse_memory(memory)
     with held(Path(out)):
         if is_large(request, limit):
@@ -130,10 +134,10 @@ def build_dataset(
 
 def read_in_memory(request: Request) -> Dataset:
     """The dataset, from tables that fit in memory."""
-    reader = Reader(request.columns, request.header, request.delimiter, request.skip)
+    reader = Reader(request)
     folder = _open_folder(request.interactions, request.test, request.header)
-    rows = folder.interactions if folder else reader.interactions(request.interactions, request.test)
-    listed = reader.listed(request, folder)
+    rows = folder.interactions if folder else reader.interactions()
+    listed = reader.listed(folder)
     source: dict[str, Any] = {"format": folder.format if folder else "table"}
     source["files"] = request.files()
     source["rows"] = {**_folder_rows(folder), **reader.read}
@@ -143,7 +147,7 @@ def read_in_memory(request: Request) -> Dataset:
     return assemble(gathered, source, split=request.split, seed=request.seed, min_rating=request.min_rating)
 
 
-def _open_folder(interactions: Source, test: Source | None, header: Sequence[str] | None) -> Folder | None:
+def _open_folder(interactions: Any, test: Source | None, header: Sequence[str] | None) -> Folder | None:
     """The known folder that ``interactions`` names, None where it names a table."""
     if not isinstance(interactions, (str, os.PathLike)) or not Path(interactions).is_dir():
         return None

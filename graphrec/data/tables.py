@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 
 from graphrec.data import values
 from graphrec.data.columns import IDS, Columns, resolve
-from graphrec.data.delimited import BY_SUFFIX, DelimitedFile, locate, open_delimited, read_delimited
+from graphrec.data.delimited import DelimitedFile, locate, open_delimited, read_delimited
 from graphrec.data.ids import is_text
+from graphrec.data.text import BY_SUFFIX, PLAIN, TextForm
 from graphrec.data.values import DICTIONARY, SHOWN, Fault
 from graphrec.errors import (
+    ArrayError,
     BadRowError,
     ColumnError,
     DamagedTableError,
@@ -28,7 +30,15 @@ from graphrec.errors import (
     nearest,
 )
 
-Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame | pa.Table
+
+class ArrowTable(Protocol):
+    """A table that gives its rows as Arrow does: of pyarrow or polars, a DuckDB relation."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """A capsule with the rows."""
+
+
+Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame | ArrowTable
 
 
 @dataclass(frozen=True)
@@ -73,18 +83,16 @@ def read_table(
     spec: Columns,
     *,
     renamed: Mapping[str, str] | None = None,
-    header: Sequence[str] | None = None,
-    delimiter: str | None = None,
+    form: TextForm = PLAIN,
     skip: bool = False,
 ) -> Rows:
     """Read the columns that ``spec`` names.
 
     Args:
-        source: a CSV, TSV or Parquet file, a pandas DataFrame or a pyarrow Table.
+        source: a CSV, TSV or Parquet file, a pandas DataFrame or an Arrow table.
         spec: which columns are read.
         renamed: our name → the table's.
-        header: column names of a text file without a header row.
-        delimiter: overrides what the file's suffix says.
+        form: how a text file is written.
         skip: leave bad rows out and count them, instead of stopping at the first.
 
     Raises:
@@ -95,7 +103,7 @@ def read_table(
     >>> rows.ids["user_id"].to_pylist(), rows.ids["item_id"].to_pylist()
     (['007', '7'], ['1', '2'])
     """
-    raw = _load(source, spec, renamed or {}, header, delimiter)
+    raw = _load(source, spec, renamed or {}, form)
     ids, numbers, attributes = convert(raw, spec)
     if not raw.table.num_rows and not raw.ragged:
         raise NothingLeftError(
@@ -115,25 +123,38 @@ def used(column: pa.DictionaryArray, mask: np.ndarray) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(place[rows]), column.dictionary.filter(pa.array(kept)))
 
 
-def _load(
-    source: Source, spec: Columns, renamed: Mapping[str, str], header: Sequence[str] | None, delimiter: str | None
-) -> Raw:
+def _load(source: Source, spec: Columns, renamed: Mapping[str, str], form: TextForm) -> Raw:
     """Open the source and read the columns that are wanted, under our names."""
-    if isinstance(source, pa.Table):
-        where = f"{spec.table} (Table)"
-        chosen = resolve(spec, source.column_names, renamed, where)
-        return Raw(where, source.select(list(chosen.values())).rename_columns(list(chosen)))
     if isinstance(source, pd.DataFrame):
         return _from_pandas(source, spec, renamed)
+    if not isinstance(source, str | os.PathLike):
+        table = as_table(source, spec.table)
+        where = f"{spec.table} ({type(source).__name__})"
+        chosen = resolve(spec, table.column_names, renamed, where)
+        return Raw(where, table.select(list(chosen.values())).rename_columns(list(chosen)))
     path = check_file(source, spec.table)
     if path.suffix.lower() == ".parquet":
         return _from_parquet(path, spec, renamed)
-    file = open_delimited(path, delimiter, header)
+    file = open_delimited(path, form)
     chosen = resolve(spec, file.columns, renamed, str(path))
     keys = {name for name in chosen if name in IDS or name in ("head_type", "tail_type")}
     types = {theirs: DICTIONARY if ours in keys else pa.large_string() for ours, theirs in chosen.items()}
     table, ragged = read_delimited(file, types)
     return Raw(str(path), table.rename_columns(list(chosen)), file, ragged)
+
+
+def as_table(source: Source, name: str) -> pa.Table:
+    """What comes as a table in memory, as one of Arrow's.
+
+    Raises:
+        UsageError: it is no table.
+    """
+    if isinstance(source, pd.DataFrame):
+        return pa.Table.from_pandas(source, preserve_index=False)
+    if not hasattr(source, "__arrow_c_stream__"):
+        message = f"{name} must be a path, a DataFrame or an Arrow table, got {type(source).__name__}"
+        raise ArrayError(message, "pandas.DataFrame(…) makes a table of most things")
+    return pa.table(source)
 
 
 def check_file(source: str | os.PathLike[str], table: str) -> Path:
@@ -146,7 +167,9 @@ def check_file(source: str | os.PathLike[str], table: str) -> Path:
         hint = nearest(path.name, siblings) or "check the path"
         raise SourceError(f"{path}: no such file for the {table} table", hint)
     if path.suffix.lower() not in (*BY_SUFFIX, ".parquet"):
-        raise SourceError(f"{path}: cannot read a {path.suffix or 'nameless'} file", "use .csv, .tsv, .txt or .parquet")
+        raise SourceError(
+            f"{path}: cannot read a {path.suffix or 'nameless'} file", "use .csv, .tsv, .txt, .dat or .parquet"
+        )
     return path
 
 
@@ -189,8 +212,8 @@ def convert(raw: Raw, spec: Columns) -> tuple[dict[str, pa.DictionaryArray], dic
         else:
             attributes[name] = values.text_column(column, name, raw.where)
         raw.faults.extend([found] if found else [])
-    if spec.attributes:
-        raw.faults.extend(repeated(ids[spec.required[0]], spec.required[0]))
+    for name in spec.distinct:
+        raw.faults.extend(repeated(ids[name], name))
     return ids, numbers, pa.table(attributes) if attributes else None
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from graphrec.data.columns import Columns
-from graphrec.data.tables import Source, bad_row, first_examples, read_table, repeated
+from graphrec.data.tables import Source, as_table, bad_row, first_examples, read_table, repeated
 from graphrec.data.values import SHOWN, Fault, id_column
 from graphrec.errors import ColumnError, VectorsError
 
@@ -89,10 +88,8 @@ def ids_beside(path: Path) -> Path | None:
 
 
 def _open(source: Source) -> pa.Table:
-    if isinstance(source, pa.Table):
-        return source
-    if isinstance(source, pd.DataFrame):
-        return pa.Table.from_pandas(source, preserve_index=False)
+    if not isinstance(source, str | os.PathLike):
+        return as_table(source, "vectors")
     path = Path(source)
     if path.suffix.lower() != ".parquet":
         raise VectorsError(f"{path}: vectors come as .parquet or .npy", "turn the file into one of them")

@@ -115,7 +115,7 @@ def test_a_missing_file_names_the_nearest(call: Call, tables: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [("--split=lasst",), ("--on-bad-row=skipp",), ("--column=user_id",), ("--column=usr=a",), ("--delimiter=ab",)],
+    [("--split=lasst",), ("--on-bad-row=skipp",), ("--column=user_id",), ("--column=usr=a",), ("--encoding=utf-9",)],
 )
 def test_wrong_options_exit_with_2(call: Call, tables: Path, options: tuple[str, ...]) -> None:
     done = call("check", tables / "interactions.csv", *options)

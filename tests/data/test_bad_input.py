@@ -96,7 +96,8 @@ def test_wrong_arguments(write: Write) -> None:
         ({"split": "rnadom"}, "did you mean random"),
         ({"on_bad_row": "skp"}, r"stop or skip, got 'skp'\ndid you mean skip\?"),
         ({"columns": {"user": "x"}}, "no column 'user' to rename"),
-        ({"delimiter": "||"}, r"one character, got '\|\|'"),
+        ({"delimiter": "\n"}, "delimiter must be characters other than quotes"),
+        ({"encoding": "utf-9"}, "encoding .utf-9. is not known"),
         ({"min_rating": 3}, "min_rating needs a rating column"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graphrec.data import Dataset, Part, build_dataset, read_dataset
+from graphrec.data import Dataset, Part, build_dataset, check_dataset, read_dataset
 
 pytestmark = pytest.mark.realdata
 
@@ -54,6 +55,11 @@ def test_lastfm_with_knowledge() -> None:
 def test_amazon_beauty_with_knowledge() -> None:
     data = read_dataset(folder("amazon-beauty-kg"))
     assert counts(data) == (22_363, 12_101, 149_844, 48_658)
+    assert (
+        check_dataset(data)["knowledge"]["unlinked_entities"] == 50_769
+        and check_dataset(data)["cold_items"]["count"] == 1
+    )
+    assert data.interactions.timestamp is not None and (data.interactions.timestamp >= 0).all()
     assert data.num_items + data.num_entities == 179_147 and len(data.knowledge) == 1_115_330
     assert data.knowledge.relations == ("produced_by", "belongs_to", "also_bought", "also_viewed", "bought_together")
     assert data.node_name(data.num_users + data.num_items) == "COKA"
@@ -85,6 +91,55 @@ def test_movielens() -> None:
     titled = read_dataset(source / "ratings.csv", items=source / "movies.csv", columns=renamed)
     movies = pd.read_csv(source / "movies.csv", dtype=str).set_index("movieId")["title"]
     assert titled.item_title(int(titled.items.index(["11"])[0])) == movies["11"] == "American President, The (1995)"
+
+
+def test_movielens_in_the_forms_of_others(tmp_path: Path) -> None:
+    source = folder("ml-latest-small")
+    ratings = pd.read_csv(source / "ratings.csv", dtype=str)
+    movies = pd.read_csv(source / "movies.csv", dtype=str)
+    renamed = {"user_id": "userId", "item_id": "movieId"}
+    expected = read_dataset(source / "ratings.csv", items=source / "movies.csv", columns=renamed).fingerprint()
+    atomic, colons = tmp_path / "ml", tmp_path / "dat"
+    atomic.mkdir()
+    colons.mkdir()
+    typed = ratings.set_axis(["user_id:token", "item_id:token", "rating:float", "timestamp:float"], axis=1)
+    typed.to_csv(atomic / "ml.inter", sep="\t", index=False)
+    typed = movies.set_axis(["item_id:token", "title:token_seq", "genres:token_seq"], axis=1)
+    typed.to_csv(atomic / "ml.item", sep="\t", index=False)
+    assert read_dataset(atomic).fingerprint() == expected
+    for name, table in {"ratings": ratings, "movies": movies}.items():
+        lines = table.agg("::".join, axis=1)
+        (colons / f"{name}.dat").write_text("\n".join(lines) + "\n", encoding="utf-16")
+    assert read_dataset(colons, encoding="utf-16").fingerprint() == expected
+
+
+def test_book_crossing() -> None:
+    data = read_dataset(folder("book-crossing-kg"))
+    assert (data.num_users, data.num_items, data.num_items + data.num_entities) == (17_860, 14_967, 77_903)
+    assert len(data.interactions) == data.source["negatives"] == 139_746 // 2
+    assert len(data.knowledge) == 151_500 and len(data.knowledge.relations) == 25
+    assert int((np.bincount(data.interactions.user) == 1).sum()) == 11_091
+
+
+def test_groceries() -> None:
+    source = folder("grocery-rechorus")
+    listed = pd.read_csv(source / "item_meta.csv", sep="\t", dtype=str)
+    facts = listed.melt("item_id", ["r_complement", "r_substitute"], "relation", "tail").rename(
+        columns={"item_id": "head"}
+    )
+    facts = facts.assign(tail=facts["tail"].map(json.loads)).explode("tail").dropna()
+    data = read_dataset(
+        source / "train.csv", columns={"timestamp": "time"}, delimiter="\t", knowledge=facts.astype(str), split="last"
+    )
+    assert (data.num_users, data.num_items, len(data.interactions)) == (14_681, 8_687, 121_892)
+    assert len(data.knowledge) == 373_377 and listed["i_category"].nunique() == 57
+
+
+def test_yelp_in_time_order() -> None:
+    data = read_dataset(folder("yelp-seq"))
+    assert (data.num_users, data.num_items, data.source["rows"]["interactions"]) == (30_431, 20_033, 316_354)
+    assert data.source["split"] == "last" and data.users.names([0]).tolist() == ["1"]
+    assert int(data.interactions.count.sum()) == 316_354
 
 
 def test_ratings_past_memory_are_those_read_in_memory(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from graphrec.data.formats import LISTS
+from graphrec.data.formats import is_numbered
 from graphrec.data.large.memory import available_memory
 from graphrec.data.large.sources import is_glob
 from graphrec.data.request import Request
@@ -15,7 +16,6 @@ from graphrec.errors import CombinationError
 # compress well.
 IN_MEMORY = {".parquet": 20, "text": 8}
 SHARE = 0.5  # of the memory that is available
-KNOWN = (*LISTS, "ratings_final.txt", "dataset.json")  # files of folders with a form of their own
 
 
 def is_large(request: Request, limit: int | None) -> bool:
@@ -28,13 +28,14 @@ def is_large(request: Request, limit: int | None) -> bool:
         UsageError: a limit was given for what can only be read at once.
     """
     source = request.interactions
-    if not isinstance(source, str | os.PathLike) or _is_known(Path(source)):
+    paths = source if isinstance(source, tuple) else (source,)
+    if not isinstance(paths[0], str | os.PathLike) or is_numbered(Path(paths[0])):
         if limit is not None:
             what = "a known folder" if isinstance(source, str | os.PathLike) else "in memory already"
             raise CombinationError(f"memory was limited, and the interactions are {what}", "leave the limit out")
         return False
-    many = (isinstance(table, str | os.PathLike) and _is_many(table) for table in (source, request.test))
-    return limit is not None or any(many) or _might_not_fit(request)
+    many = (isinstance(table, str | os.PathLike) and _is_many(table) for table in (*paths, request.test))
+    return limit is not None or any(many) or _might_not_fit([*paths, request.test])
 
 
 def default_limit() -> int:
@@ -42,16 +43,11 @@ def default_limit() -> int:
     return int(SHARE * available_memory())
 
 
-def _is_known(path: Path) -> bool:
-    return path.is_dir() and any((path / name).is_file() for name in KNOWN)
-
-
 def _is_many(source: str | os.PathLike[str]) -> bool:
     return Path(source).is_dir() or is_glob(source)
 
 
-def _might_not_fit(request: Request) -> bool:
-    tables = (request.interactions, request.test)
+def _might_not_fit(tables: Sequence[object]) -> bool:
     paths = [Path(table) for table in tables if isinstance(table, str | os.PathLike)]
     sizes = [
         path.stat().st_size * IN_MEMORY.get(path.suffix.lower(), IN_MEMORY["text"]) for path in paths if path.is_file()

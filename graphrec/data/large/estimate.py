@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from graphrec.data.delimited import Ragged, learn_columns
+from graphrec.data.delimited import Ragged, learn_columns, parse_options
 from graphrec.data.large.memory import shown_size
 from graphrec.data.large.parts import TablePart, footer
 from graphrec.data.large.store import WORK
@@ -172,20 +172,22 @@ def _sample_parquet(parts: Sequence[TablePart]) -> tuple[list[pa.RecordBatch], i
 
 def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.RecordBatch, int]:
     """Rows of whole lines from about ``offset`` on, and their bytes; none where they cannot be read on their own."""
-    file = learn_columns(part.file.path, request.delimiter, request.header)
+    file = learn_columns(part.file.path, request.form)
     part.file.check()
-    with open(part.file.path, "rb") as lines:
-        lines.seek(offset)
-        before = len(lines.readline()) if offset or file.headed else 0
+    plain = file.text.is_utf8 and file.text.quoted
+    with open(part.file.path, "rb") if plain else file.text.stream() as lines:
+        if plain:  # other text can be read from its beginning alone
+            lines.seek(offset)
         content = lines.read(SAMPLE_BYTES)
-    content = content[: content.rfind(b"\n") + 1] or content
+    begin = content.find(b"\n") + 1 if file.headed or (plain and offset) else 0
+    content = content[begin : content.rfind(b"\n") + 1] or content[begin:]
     columns = [part.chosen[name] for name in NAMES if part.chosen[name] in file.columns]
     empty = pa.record_batch([pa.array([], pa.large_string())] * 2, names=NAMES)
     try:
         table = pa_csv.read_csv(
             io.BytesIO(content),
             read_options=pa_csv.ReadOptions(column_names=list(file.columns)),
-            parse_options=pa_csv.ParseOptions(delimiter=file.delimiter, invalid_row_handler=Ragged().skip),
+            parse_options=parse_options(file, Ragged()),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.large_string()), include_columns=columns
             ),
@@ -193,7 +195,7 @@ def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.Recor
     except pa.ArrowInvalid:  # begins in the middle of a quoted field, say; the reader proper will find what is wrong
         return empty, 0
     batches = table.combine_chunks().to_batches()
-    return (_ids(batches[0], part) if batches else empty), before + len(content)
+    return (_ids(batches[0], part) if batches else empty), begin + len(content)
 
 
 def _ids(batch: pa.RecordBatch, part: TablePart) -> pa.RecordBatch:

@@ -52,8 +52,8 @@ def ingest(request: Request, out: Path, limit: int | None, listener: Listener) -
     with explained(out, limit):
         parts = find_parts(request)
         _check_columns(request, parts)
-        reader = Reader(request.columns, request.header, request.delimiter, request.skip)
-        listed = reader.listed(request)
+        reader = Reader(request)
+        listed = reader.listed()
         expected = estimate(parts, request, limit, out)
         listener.estimated(expected)
         expected.check(out)
@@ -274,10 +274,10 @@ def _check_columns(request: Request, parts: list[TablePart]) -> None:
 def _key(request: Request, parts: list[TablePart]) -> str:
     """Equal for equal files and options alone; what the parts hold is looked at part by part."""
     options: list[Any] = [request.split, request.seed, request.min_rating, sorted(request.columns.items())]
-    options += [request.header, request.delimiter, request.on_bad_row, str(request.text_model)]
+    options += [request.header, request.delimiter, request.encoding, request.on_bad_row, str(request.text_model)]
     files = [[str(part.file.path.absolute()), part.is_test, sorted(part.chosen.items())] for part in parts]
     tables = []
-    named = {name: getattr(request, name) for name in ("knowledge", "items", "users")}
+    named = {name: getattr(request, name) for name in ("knowledge", "links", "items", "users")}
     named |= {f"{kind}.{name}": source for (kind, name), source in request.vectors().items()}
     for name, table in named.items():
         if isinstance(table, str | os.PathLike):

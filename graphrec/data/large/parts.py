@@ -78,7 +78,7 @@ def read_part(part: TablePart, request: Request, rows: int, tally: Tally) -> Ite
     """
     part.file.check()
     where, ragged = str(part.file.path), Ragged()
-    text = None if part.file.is_parquet else open_delimited(part.file.path, request.delimiter, request.header)
+    text = None if part.file.is_parquet else open_delimited(part.file.path, request.form)
     faulty: list[tuple[int, str]] = []
     kept = bad_rows = 0
     for table in _tables(part, text, ragged, rows):
@@ -105,8 +105,8 @@ def read_part(part: TablePart, request: Request, rows: int, tally: Tally) -> Ite
     part.file.check()
 
 
-def _find(request: Request, source: Source, table: str, *, is_test: bool) -> list[TablePart]:
-    if not isinstance(source, str | os.PathLike):
+def _find(request: Request, source: Source | tuple[Path, ...], table: str, *, is_test: bool) -> list[TablePart]:
+    if not isinstance(source, str | os.PathLike | tuple):
         raise SettingError(f"the {table} table must be files where the interactions are", "write it to a file")
     parts: list[TablePart] = []
     for file in list_files(source, table):
@@ -117,7 +117,11 @@ def _find(request: Request, source: Source, table: str, *, is_test: bool) -> lis
 
 
 def _learn(
-    file: SourceFile, request: Request, source: str | os.PathLike[str], first: TablePart | None, is_test: bool
+    file: SourceFile,
+    request: Request,
+    source: str | os.PathLike[str] | tuple[Path, ...],
+    first: TablePart | None,
+    is_test: bool,
 ) -> TablePart:
     kinds: dict[str, pa.DataType] = {}
     if file.is_parquet:
@@ -125,14 +129,14 @@ def _learn(
         kinds = {name: schema.field(name).type for name in schema.names if schema.names.count(name) == 1}
         names = list(schema.names)
     else:
-        names = list(learn_columns(file.path, request.delimiter, request.header).columns)
+        names = list(learn_columns(file.path, request.form).columns)
     names += [name for name in file.partition if name not in names]
     if first is not None:
         _check_columns(first, file, names)
     try:
         chosen = resolve(INTERACTIONS, names, request.columns, str(file.path))
     except DataError as error:
-        if first is None and Path(source).is_dir():
+        if first is None and not isinstance(source, tuple) and Path(source).is_dir():
             message = f"{source}: not a known data folder, nor one of a table's parts: {error.message}"
             raise SourceError(message, error.hint) from error
         raise

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from graphrec.data.delimited import BY_SUFFIX
 from graphrec.data.tables import check_file
+from graphrec.data.text import BY_SUFFIX
 from graphrec.errors import ChangedError, SourceError
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call a missing value in a path
@@ -58,18 +58,20 @@ def is_glob(source: str | os.PathLike[str]) -> bool:
     return glob.has_magic(str(source)) and not Path(source).exists()
 
 
-def list_files(source: str | os.PathLike[str], table: str) -> tuple[SourceFile, ...]:
+def list_files(source: str | os.PathLike[str] | tuple[Path, ...], table: str) -> tuple[SourceFile, ...]:
     """The files of a table in the order of their paths.
 
     Names that begin with ``_`` or ``.`` (``_SUCCESS``, ``_metadata``) are left out, as are folders of such names.
 
     Args:
-        source: a file, a folder or a glob.
+        source: a file, a folder or a glob, or several files.
         table: what the table is called in messages.
 
     Raises:
         DataError: no such file, no part among the files, a file of an unknown kind, or text beside Parquet.
     """
+    if isinstance(source, tuple):
+        return tuple(_describe(check_file(path, table), path.parent) for path in source)
     if is_glob(source):
         base = Path(*Path(source).parts[: _first_magic(Path(source))])
         matches = map(Path, glob.glob(str(source), recursive=True))
@@ -80,7 +82,7 @@ def list_files(source: str | os.PathLike[str], table: str) -> tuple[SourceFile, 
         found, base = [check_file(source, table)], Path(source).parent
     paths = sorted({path for place in found for path in _walk(place)})
     if not paths:
-        hint = "parts are .csv, .tsv, .txt or .parquet files; names that begin with _ or . are left out"
+        hint = "parts are .csv, .tsv, .txt, .dat or .parquet files; names that begin with _ or . are left out"
         raise SourceError(f"{source}: holds no parts of the {table} table", hint)
     for path in paths:
         check_file(path, table)

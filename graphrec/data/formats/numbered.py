@@ -1,4 +1,4 @@
-"""Folders in the forms the field passes around, recognised by their files.
+"""Folders of whole numbers, in the two forms in which published data sets are passed around.
 
 - lists (LightGCN, KGAT): ``train.txt`` and optionally ``test.txt`` with lines ``user item item …``; ``sequence.txt``
   with such lines too, each user's items in the order of use, also alone; ``kg_final.txt`` with lines
@@ -10,7 +10,7 @@ All ids are whole numbers; an entity id below the number of items is that item.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,85 +18,17 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from graphrec.data.columns import KINDS, ORIGINAL_ID
+from graphrec.data.formats.rows import Described, Folder, InteractionRows, KnowledgeRows
 from graphrec.data.integers import distinct, encode, read_columns, read_lists
-from graphrec.errors import BadRowError, DamagedTableError, NothingLeftError, SourceError
+from graphrec.errors import BadRowError, DamagedTableError, NothingLeftError
 
 LISTS = ("train.txt", "sequence.txt")  # the first that is there holds the rows that are not test rows
+PAIRS = "ratings_final.txt"
 ITEM, ENTITY = KINDS.index("item"), KINDS.index("entity")
 
 
-@dataclass(frozen=True)
-class InteractionRows:
-    """Interactions as read: one entry a row, ids dictionary-encoded.
-
-    Args:
-        is_test: bool, whether the row came as test.
-        values: "timestamp" int64, "rating" and "weight" float32, where read.
-    """
-
-    user: pa.DictionaryArray
-    item: pa.DictionaryArray
-    is_test: np.ndarray
-    values: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class KnowledgeRows:
-    """Knowledge as read: one entry a row; ``*_kind`` is a position in KINDS, or UNTYPED."""
-
-    head: pa.DictionaryArray
-    head_kind: np.ndarray
-    relation: np.ndarray
-    tail: pa.DictionaryArray
-    tail_kind: np.ndarray
-    relations: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Described:
-    """Ids that a table lists, distinct, and what it says about them (None: nothing)."""
-
-    ids: pa.Array
-    attributes: pa.Table | None = None
-
-
-@dataclass(frozen=True)
-class Folder:
-    """What a known folder holds; ``negatives`` counts the label-0 rows, which are no edges."""
-
-    format: str
-    interactions: InteractionRows
-    has_test: bool
-    knowledge: KnowledgeRows | None
-    users: Described
-    items: Described
-    entities: Described
-    negatives: int = 0
-
-
-def read_folder(path: Path) -> Folder:
-    """Recognise a folder by its files and read it.
-
-    Raises:
-        DataError: the folder is of no known form, or a file in it is not as its form asks.
-    """
-    if any((path / name).is_file() for name in LISTS):
-        return _read_lists_folder(path)
-    if (path / "ratings_final.txt").is_file():
-        return _read_pairs_folder(path)
-    names = sorted(other.name for other in path.iterdir())
-    if "dataset.json" in names:
-        raise SourceError(
-            f"{path}: is a graph folder, built already", "train on it, or build from the tables themselves"
-        )
-    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "") if names else "nothing"
-    hint = (
-        "known folders hold train.txt, sequence.txt or ratings_final.txt; otherwise name the interactions file itself"
-    )
-    raise SourceError(f"{path}: not a known data folder; it holds {shown}", hint)
-
-
-def _read_lists_folder(path: Path) -> Folder:
+def read_lists_folder(path: Path) -> Folder:
+    """Lines ``user item item …``, and what lies beside them."""
     file = next(path / name for name in LISTS if (path / name).is_file())
     user, item, users = read_lists(file)
     is_test = np.zeros(len(user), dtype=bool)
@@ -159,9 +91,9 @@ def _read_places(path: Path, user: np.ndarray, item: np.ndarray) -> dict[str, np
     return {"timestamp": np.array([last.get(pair, -1) for pair in asked.tolist()])}
 
 
-def _read_pairs_folder(path: Path) -> Folder:
+def read_pairs_folder(path: Path) -> Folder:
     """Label-1 rows are interactions; label-0 rows were sampled as negatives and are only counted."""
-    rows = read_columns(path / "ratings_final.txt", 3)
+    rows = read_columns(path / PAIRS, 3)
     odd = np.flatnonzero(rows[:, 2] > 1)
     if len(odd):
         raise BadRowError(

@@ -1,0 +1,203 @@
+"""Text files: how they are written, their bytes as UTF-8 with fields parted by one character, and their rows."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from graphrec.errors import DamagedTableError, DataError, SettingError
+
+BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t"}
+BY_SUFFIX |= dict.fromkeys((".inter", ".kg", ".link", ".item", ".user"), "\t")  # RecBole's
+COLONS = "::"  # of MovieLens, whose .dat files have no header row
+UNIT = "\x1f"  # stands for a delimiter of several characters, while a file is read
+BLOCK = 1 << 24  # bytes looked at together, and the longest field
+
+csv.field_size_limit(BLOCK)  # a long field is judged like any other value, not by the csv module
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """What a caller says of text tables.
+
+    Args:
+        header: the columns' names, where a file has no header row.
+        delimiter: one character or more; overrides what the suffix says, unless there is a header row without it.
+        encoding: of the text.
+
+    Raises:
+        UsageError: there is no such encoding, or no such delimiter.
+    """
+
+    header: Sequence[str] | None = None
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        if self.delimiter is not None and (not self.delimiter or set(self.delimiter) & set('"\r\n\x00')):
+            rule = "delimiter must be characters other than quotes and line ends"
+            raise SettingError(f"{rule}, got {self.delimiter!r}", "write a tab as '\\t' or tab")
+        try:
+            " ".encode(self.encoding)
+        except LookupError as error:
+            raise SettingError(f"encoding {self.encoding!r} is not known", "utf-8, latin-1 and utf-16 are") from error
+
+
+PLAIN = TextForm()  # nothing said
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text file with rows.
+
+    Args:
+        path: the file.
+        delimiter: where it has several characters, quotes mean nothing.
+        encoding: of the text.
+    """
+
+    path: Path
+    delimiter: str
+    encoding: str = "utf-8"
+
+    @property
+    def is_utf8(self) -> bool:
+        return codecs.lookup(self.encoding).name == "utf-8"
+
+    @property
+    def quoted(self) -> bool:
+        """Whether a field may stand in quotes."""
+        return len(self.delimiter) == 1
+
+    @property
+    def mark(self) -> str:
+        """The one character that parts the fields of ``stream``."""
+        return self.delimiter if self.quoted else UNIT
+
+    def text(self) -> pa.NativeFile:
+        """The file's bytes as UTF-8."""
+        source = pa.OSFile(str(self.path))
+        return source if self.is_utf8 else pa.transcoding_input_stream(source, self.encoding, "utf-8")
+
+    def stream(self) -> pa.NativeFile:
+        """The file's bytes as UTF-8, its fields parted by ``mark``."""
+        text = self.text()
+        return text if self.quoted else pa.TransformInputStream(text, _Replacing(self.delimiter, self.mark))
+
+    def rows(self, *, strict: bool = False) -> Iterator[tuple[int, list[str], str]]:
+        """(line, fields, text) of each row that is not blank; lines count from 1.
+
+        Args:
+            strict: quotes that do not match end the reading.
+
+        Raises:
+            csv.Error: they do not.
+        """
+        encoding = "utf-8-sig" if self.is_utf8 else self.encoding
+        seen: list[str] = []
+        with open(self.path, encoding=encoding, errors="replace", newline="") as lines:
+            heard = self._heard(lines, seen)
+            form: dict[str, Any] = {} if self.quoted else {"quoting": csv.QUOTE_NONE}
+            reader = csv.reader(heard, delimiter=self.mark, strict=strict, **form)
+            line = 1
+            for fields in reader:
+                if fields:
+                    yield line, fields, "".join(seen).rstrip("\r\n")
+                seen.clear()
+                line = reader.line_num + 1
+
+    def _heard(self, lines: Iterator[str], seen: list[str]) -> Iterator[str]:
+        """The lines, each kept in ``seen`` as it stands in the file."""
+        for line in lines:
+            seen.append(line)
+            yield line if self.quoted else line.replace(self.delimiter, self.mark)
+
+
+class _Replacing:
+    """Replaces bytes in a stream that comes in chunks, those that lie across two chunks too."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self._old, self._new = old.encode(), new.encode()
+        self._held = b""
+
+    def __call__(self, chunk: pa.Buffer) -> bytes:
+        """The next bytes; an empty chunk is the end."""
+        content = (self._held + bytes(chunk)).replace(self._old, self._new)
+        sizes = range(len(self._old) - 1, 0, -1) if len(chunk) else ()
+        held = next((size for size in sizes if content.endswith(self._old[:size])), 0)
+        self._held = content[len(content) - held :]
+        return content[: len(content) - held]
+
+
+def as_text(path: Path, form: TextForm) -> TextFile:
+    """The file with the delimiter of its header row or, where that lacks the given one, of its suffix.
+
+    One setting then serves tables of two forms.
+    """
+    encoding = "utf-8-sig" if codecs.lookup(form.encoding).name == "utf-8" else form.encoding
+    with open(path, encoding=encoding, errors="replace") as lines:
+        first = lines.readline(BLOCK)
+    delimiter = form.delimiter
+    if delimiter is None or (form.header is None and delimiter not in first):
+        suffix = path.suffix.lower()
+        delimiter = COLONS if suffix == ".dat" and COLONS in first else BY_SUFFIX[suffix]
+    return TextFile(path, delimiter, form.encoding)
+
+
+def check_text(file: TextFile) -> None:
+    """Refuse bytes that are no text and quotes that swallow rows.
+
+    Raises:
+        DataError: NUL bytes, text of another encoding, or a quote that never closes.
+    """
+    if _check_bytes(file) and file.quoted:
+        _check_quotes(file)
+
+
+def _check_bytes(file: TextFile) -> bool:
+    """Refuse NUL bytes, and the mark where it stands for others; return whether the file holds quotes."""
+    quotes, lines, text = False, 1, file.text()
+    try:
+        while content := text.read(BLOCK):
+            place = content.find(0)
+            if place >= 0:
+                line = lines + content.count(b"\n", 0, place)
+                message = f"{file.path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16"
+                raise DamagedTableError(message, "save it as UTF-8 text, or name its encoding: --encoding utf-16")
+            if not file.quoted and UNIT.encode() in content:
+                raise DamagedTableError(f"{file.path}: holds the control character {UNIT!r}", "take it out")
+            quotes = quotes or b'"' in content
+            lines += content.count(b"\n")
+    except UnicodeError as error:
+        raise wrong_encoding(file) from error
+    return quotes
+
+
+def _check_quotes(file: TextFile) -> None:
+    """Refuse a quote that never closes, or text after a closing quote: both would swallow or change rows."""
+    start = 1
+    try:
+        for line, _, text in file.rows(strict=True):
+            start = line + text.count("\n") + 1
+    except csv.Error as error:
+        message = f"{file.path}, line {start}: the quotes of this row do not match ({error})"
+        raise DamagedTableError(message, 'close each quoted field, and write a quote inside one as ""') from error
+
+
+def wrong_encoding(file: TextFile) -> DataError:
+    """The error for text that is not in its encoding; it names the first such line where lines can be told apart."""
+    hint = "save the file as UTF-8, or name its encoding with --encoding: latin-1, say"
+    if file.is_utf8:
+        with open(file.path, "rb") as lines:
+            for line, content in enumerate(lines, start=1):
+                try:
+                    content.decode("utf-8")
+                except UnicodeDecodeError:
+                    return DamagedTableError(f"{file.path}, line {line}: not UTF-8 text", hint)
+    return DamagedTableError(f"{file.path}: not {file.encoding} text", hint)
