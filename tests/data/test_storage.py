@@ -54,3 +54,13 @@ def test_a_fingerprint_does_not_see_slices(tmp_path: Path) -> None:
     assert other.fingerprint() != data.fingerprint()
     data.save(tmp_path)
     assert Dataset.load(tmp_path).fingerprint() == data.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "text", ["-" * 9000 + "1", "{'descr': '<i4', 'fortran_order': False, 'shape': (1000000000000000000,), }", "[]", ""]
+)
+def test_a_header_that_claims_too_much_is_not_believed(tmp_path: Path, text: str) -> None:
+    header = f"{text}\n".encode()
+    (tmp_path / "column.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8))
+    with pytest.raises(DataError, match=r"column\.npy: missing or damaged \("):
+        open_column(tmp_path / "column.npy")
