@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphrec.errors import UsageError
+from graphrec.errors import DataError, UsageError
 
 TABLES = (".parquet", ".csv")
 
@@ -38,6 +38,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def unchanged(*paths: Path) -> Iterator[None]:
+    """Refuse files that change, or vanish, while they are being read.
+
+    Raises:
+        DataError: one has.
+    """
+    before = [_identity(path) for path in paths]
+    yield
+    for path, was in zip(paths, before, strict=True):
+        if _identity(path) != was:
+            raise DataError(f"{path}: has changed while it was being read", "run the same command again")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -96,6 +110,15 @@ def table_format(path: str | os.PathLike[str], name: str = "the file") -> str:
     if suffix not in TABLES:
         raise UsageError(f"{name} must end in {' or '.join(TABLES)}, got {path}")
     return suffix[1:]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change, None where there is no such file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _sync(path: Path) -> None:
