@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from graphrec.errors import BusyError, SettingError
+from graphrec.errors import BusyError, ChangedError, SettingError
 
 try:
     import fcntl
@@ -89,6 +89,20 @@ def sweep(folder: Path) -> None:
     for path in sorted(folder.rglob(".*.tmp")):
         if _TEMPORARY.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextmanager
+def unchanged(*paths: Path) -> Iterator[None]:
+    """Refuse files that change, or vanish, while they are being read.
+
+    Raises:
+        DataError: one has.
+    """
+    before = [_identity(path) for path in paths]
+    yield
+    for path, was in zip(paths, before, strict=True):
+        if _identity(path) != was:
+            raise ChangedError(f"{path}: has changed while it was being read", "run the same command again")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -197,6 +211,15 @@ def _lock(folder: Path, descriptor: int) -> None:
         raise BusyError(f"another process is writing {folder}", hint) from None
     except OSError:  # this file system has no locks
         pass
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change, None where there is no such file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _sync(path: Path) -> None:

@@ -15,7 +15,7 @@ from graphrec.cli.facts import show_dataset, show_graph
 from graphrec.errors import OccupiedError, SettingError
 
 WORK = ".building"  # unfinished work, to go on with
-GRAPH_FOLDER = {"ids", "tables", "dataset.json", WORK}  # what a graph folder may hold to be built over
+GRAPH_FOLDER = {"ids", "tables", "dataset.json", "rejected.csv", WORK}  # what a graph folder may hold to be built over
 
 
 def check(
@@ -89,12 +89,11 @@ def build(
         emit_json(report | ({"estimate": asdict(told.estimate)} if told.estimate else {}))
     else:
         show_graph(report)
-    skipped = dataset.source.get("skipped", {}).get("count", 0)
-    for name, facts in dataset.source.get("features", {}).items():
-        say(f"features {name}: {facts['width']} numbers, {facts['rows']:,} rows")
-        skipped += facts.get("unknown", 0)
-    if skipped:
-        say(f"{skipped:,} bad rows were left out; graphrec check shows the first of them")
+    for name, facts in dataset.source["features"].items():
+        unknown = f"; {facts['unknown']:,} vectors of unknown ids were left out" if facts.get("unknown") else ""
+        say(f"features {name}: {facts['width']} numbers, {facts['rows']:,} rows{unknown}")
+    if skipped := dataset.source["skipped"]["count"]:
+        say(f"{skipped:,} bad rows were left out; they are in {out / 'rejected.csv'}")
     say(f"the graph is in {out}")
     say_next(f"graphrec train {out} --out runs/first")
 

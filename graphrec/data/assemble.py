@@ -78,6 +78,7 @@ def number_nodes(data: Listed, users: pa.Array, items: pa.Array) -> Dataset:
     item_ids = _number([items, data.items.ids, *_named(triples, ITEM)], data.numbered)
     if triples is not None:
         triples = _typed_by_catalogue(triples, item_ids)
+        _check_reach(triples, item_ids)
     entities = _number([data.entities.ids, *_named(triples, ENTITY)], data.numbered)
     knowledge = Knowledge() if triples is None else _knowledge(triples, (user_ids, item_ids, entities))
     tables = {"user": _aligned(data.users, user_ids), "item": _aligned(data.items, item_ids)}
@@ -154,6 +155,15 @@ def _typed_by_catalogue(triples: KnowledgeRows, items: IdMap) -> KnowledgeRows:
         for names, kinds in ((triples.head, triples.head_kind), (triples.tail, triples.tail_kind))
     )
     return replace(triples, head_kind=head, tail_kind=tail)
+
+
+def _check_reach(triples: KnowledgeRows, items: IdMap) -> None:
+    """Refuse knowledge that is about nothing in the interactions: its ids are of another kind."""
+    if len(triples.relation) and all((kinds == ENTITY).all() for kinds in (triples.head_kind, triples.tail_kind)):
+        message = (
+            f"the knowledge mentions no item: it has {triples.head[0].as_py()!r}, the items {items.names([0])[0]!r}"
+        )
+        raise DataError(message, "write the items in both with the same ids, or name them in a column head_type")
 
 
 def _knowledge(triples: KnowledgeRows, maps: tuple[IdMap, ...]) -> Knowledge:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -120,45 +119,12 @@ def _options(
     }
 
 
-@dataclass(frozen=True)
-class Located:
-    """Where rows stand in a file.
-
-    Args:
-        line: row → line, for the rows asked for; rows count from 0 and only those that are kept.
-        ragged: (line, reason) of the first few rows left out.
-        count: how many were.
-    """
-
-    line: dict[int, int]
-    ragged: list[tuple[int, str]]
-    count: int
-
-
-def locate(file: DelimitedFile, wanted: Collection[int], shown: int) -> Located:
-    """Line numbers, found by a slow second reading; called only once something is wrong.
-
-    Args:
-        wanted: rows, counted as ``read_delimited`` keeps them.
-        shown: how many of the rows left out to describe.
-    """
-    kept, count = 0, 0
-    lines: dict[int, int] = {}
-    ragged: list[tuple[int, str]] = []
-    for line, fields, _ in islice(file.text.rows(), int(file.headed), None):
-        if len(fields) == len(file.columns):
-            if kept in wanted:
-                lines[kept] = line
-            kept += 1
-        else:
-            count += 1
-            if len(ragged) < shown:
-                ragged.append((line, f"{len(fields)} fields where {len(file.columns)} were expected"))
-    return Located(lines, ragged, count)
-
-
 def _not_readable(file: DelimitedFile, error: pa.ArrowInvalid) -> DataError:
-    """The error for text that pyarrow refuses: text that is not in its encoding, else pyarrow's own words."""
+    """The error for text that pyarrow refuses: of another encoding, or a row too long, else pyarrow's own words."""
     if "UTF8" in str(error):
         return wrong_encoding(file.text)
+    if "straddling" in str(error):
+        size, line = max((len(text), line) for line, _, text in file.text.rows())
+        hint = "shorten it; perhaps a line end is missing"
+        return DamagedTableError(f"{file.path}, line {line}: a row of {size:,} characters is too long to be read", hint)
     return DamagedTableError(f"{file.path}: {error}")

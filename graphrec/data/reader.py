@@ -14,6 +14,7 @@ from graphrec.data.columns import INTERACTIONS, ITEMS, KINDS, KNOWLEDGE, LINKS, 
 from graphrec.data.features import Side
 from graphrec.data.formats import Described, Folder, InteractionRows, KnowledgeRows
 from graphrec.data.ids import IdMap
+from graphrec.data.rejected import Rejected
 from graphrec.data.request import Request
 from graphrec.data.tables import Rows, Source, read_table
 from graphrec.data.values import UNTYPED
@@ -25,12 +26,22 @@ ITEM, ENTITY = KINDS.index("item"), KINDS.index("entity")
 
 @dataclass
 class Reader:
-    """Reads each table of a request and adds up what was read and skipped."""
+    """Reads each table of a request.
+
+    Args:
+        request: the tables.
+        rejected: takes bad rows; None where the first one stops the reading.
+        read: rows by table.
+    """
 
     request: Request
+    rejected: Rejected | None = None
     read: dict[str, int] = field(default_factory=dict)
-    skipped: int = 0
-    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def skipped(self) -> dict[str, Any]:
+        """How many rows were left out, and the first few."""
+        rejected = self.rejected or Rejected()
+        return {"count": rejected.count, "first": rejected.first}
 
     def interactions(self) -> InteractionRows:
         """Train rows, then test rows; a value that only some tables have is absent (−1 or NaN) in the others."""
@@ -70,9 +81,8 @@ class Reader:
         """The vectors that the request names."""
         found = []
         for (kind, name), source in self.request.vectors().items():
-            found.append(read_vectors(source, kind, name, renamed=self.request.columns, skip=self.request.skip))
+            found.append(read_vectors(source, kind, name, renamed=self.request.columns, rejected=self.rejected))
             self.read[f"{kind}.{name}"] = found[-1].read
-            self._count(found[-1])
         return tuple(found)
 
     def knowledge(self, source: Source) -> KnowledgeRows:
@@ -113,14 +123,9 @@ class Reader:
     def table(self, source: Source, spec: Columns, name: str) -> Rows:
         """The rows of a table, called ``name`` in the counts."""
         form = self.request.form if spec is INTERACTIONS else replace(self.request.form, header=None)
-        rows = read_table(source, spec, renamed=self.request.columns, form=form, skip=self.request.skip)
+        rows = read_table(source, spec, renamed=self.request.columns, form=form, rejected=self.rejected)
         self.read[name] = self.read.get(name, 0) + rows.read
-        self._count(rows)
         return rows
-
-    def _count(self, found: Rows | Vectors) -> None:
-        self.skipped += found.skipped
-        self.examples.extend(found.examples)
 
 
 def _check_title(tables: tuple[Described, ...], theirs: str | None) -> None:

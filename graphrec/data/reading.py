@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any, TextIO
 
 from graphrec.data.assemble import Gathered, assemble
 from graphrec.data.dataset import Dataset
 from graphrec.data.formats import Folder, read_folder, unfold
 from graphrec.data.large import Listener, discard_work, ingest, is_large, parse_memory
 from graphrec.data.reader import Reader
+from graphrec.data.rejected import REJECTED, Rejected, write_rejected
 from graphrec.data.request import Request
 from graphrec.data.tables import Source
-from graphrec.data.values import SHOWN
-from graphrec.errors import CombinationError
+from graphrec.errors import CombinationError, SourceError
 from graphrec.files import held
 
 
@@ -84,10 +85,11 @@ def read_dataset(
     options |= {"delimiter": delimiter, "encoding": encoding, "on_bad_row": on_bad_row}
     request = unfold(Request(interactions, **options))
     limit = None if memory is None else parse_memory(memory)
-    if not is_large(request, limit):
-        return read_in_memory(request)
-    with TemporaryDirectory(prefix="graphrec-") as folder:  # its columns stay readable while they are mapped
-        return ingest(request, Path(folder) / "graph", limit, listener or Listener())
+    with _readable():
+        if not is_large(request, limit):
+            return read_in_memory(request)
+        with TemporaryDirectory(prefix="graphrec-") as folder:  # its columns stay readable while they are mapped
+            return ingest(request, Path(folder) / "graph", limit, listener or Listener())
 
 
 def build_dataset(
@@ -123,18 +125,20 @@ def build_dataset(
     """
     request = unfold(Request(interactions, **options))
     limit = None if memory is None else parse_memory(memory)
-    with held(Path(out)):
-        if is_large(request, limit):
-            return ingest(request, Path(out), limit, listener or Listener())
-        dataset = read_in_memory(request)
+    with held(Path(out)), TemporaryFile("w+", encoding="utf-8", newline="") as rejected:
+        with _readable():
+            if is_large(request, limit):
+                return ingest(request, Path(out), limit, listener or Listener())
+            dataset = read_in_memory(request, rejected)
         discard_work(Path(out))
         dataset.save(out)
-        return dataset
+        write_rejected(Path(out) / REJECTED, [rejected])
+    return dataset
 
 
-def read_in_memory(request: Request) -> Dataset:
-    """The dataset, from tables that fit in memory."""
-    reader = Reader(request)
+def read_in_memory(request: Request, file: TextIO | None = None) -> Dataset:
+    """The dataset, from tables that fit in memory; ``file`` is given the rows that are left out."""
+    reader = Reader(request, Rejected(file) if request.skip else None)
     folder = _open_folder(request.interactions, request.test, request.header)
     rows = folder.interactions if folder else reader.interactions()
     listed = reader.listed(folder)
@@ -142,9 +146,21 @@ def read_in_memory(request: Request) -> Dataset:
     source["files"] = request.files()
     source["rows"] = {**_folder_rows(folder), **reader.read}
     source["negatives"] = folder.negatives if folder else 0
-    source["skipped"] = {"count": reader.skipped, "first": reader.examples[:SHOWN]}
+    source["skipped"] = reader.skipped()
     gathered = Gathered(**vars(listed), rows=rows)
     return assemble(gathered, source, split=request.split, seed=request.seed, min_rating=request.min_rating)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """What the system refuses to open, in words."""
+    try:
+        yield
+    except BrokenPipeError:  # of whoever listens
+        raise
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise SourceError(message, "check the path, and that you may read it") from error
 
 
 def _open_folder(interactions: Any, test: Source | None, header: Sequence[str] | None) -> Folder | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -15,20 +16,13 @@ import pyarrow.parquet as pq
 
 from graphrec.data import values
 from graphrec.data.columns import IDS, Columns, resolve
-from graphrec.data.delimited import DelimitedFile, locate, open_delimited, read_delimited
+from graphrec.data.delimited import DelimitedFile, open_delimited, read_delimited
 from graphrec.data.ids import is_text
+from graphrec.data.rejected import Finder, Rejected, reject
 from graphrec.data.text import BY_SUFFIX, PLAIN, TextForm
-from graphrec.data.values import DICTIONARY, SHOWN, Fault
-from graphrec.errors import (
-    ArrayError,
-    BadRowError,
-    ColumnError,
-    DamagedTableError,
-    DataError,
-    NothingLeftError,
-    SourceError,
-    nearest,
-)
+from graphrec.data.values import DICTIONARY, Fault
+from graphrec.errors import ArrayError, ColumnError, DamagedTableError, NothingLeftError, SourceError, nearest
+from graphrec.files import unchanged
 
 
 class ArrowTable(Protocol):
@@ -46,25 +40,19 @@ class Rows:
     """The usable rows of one table.
 
     Args:
-        where: the file, or what the table is called.
         ids: our column name → dictionary-encoded strings.
         numbers: our column name → numpy array (ratings, weights, times, kinds).
         attributes: further columns as text, None where the table has or keeps none.
-        read: rows before any was skipped.
-        skipped: how many were.
-        examples: file, line and reason of the first few skipped rows.
+        read: rows before any was left out.
     """
 
-    where: str
     ids: dict[str, pa.DictionaryArray]
     numbers: dict[str, np.ndarray]
     attributes: pa.Table | None
     read: int
-    skipped: int = 0
-    examples: tuple[dict[str, Any], ...] = ()
 
     def __len__(self) -> int:
-        return self.read - self.skipped
+        return len(next(iter(self.ids.values())))
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,7 @@ def read_table(
     *,
     renamed: Mapping[str, str] | None = None,
     form: TextForm = PLAIN,
-    skip: bool = False,
+    rejected: Rejected | None = None,
 ) -> Rows:
     """Read the columns that ``spec`` names.
 
@@ -93,7 +81,7 @@ def read_table(
         spec: which columns are read.
         renamed: our name → the table's.
         form: how a text file is written.
-        skip: leave bad rows out and count them, instead of stopping at the first.
+        rejected: takes bad rows; without it the first one stops the reading.
 
     Raises:
         DataError: file, line (or row), value and the next step.
@@ -110,8 +98,8 @@ def read_table(
             f"{raw.where}: the {spec.table} table has no rows", "give at least one row or leave it out"
         )
     if not raw.ragged and not raw.faults:
-        return Rows(raw.where, ids, numbers, attributes, raw.table.num_rows)
-    return _without_bad(raw, ids, numbers, attributes, skip)
+        return Rows(ids, numbers, attributes, raw.table.num_rows)
+    return _without_bad(raw, ids, numbers, attributes, rejected)
 
 
 def used(column: pa.DictionaryArray, mask: np.ndarray) -> pa.DictionaryArray:
@@ -133,14 +121,12 @@ def _load(source: Source, spec: Columns, renamed: Mapping[str, str], form: TextF
         chosen = resolve(spec, table.column_names, renamed, where)
         return Raw(where, table.select(list(chosen.values())).rename_columns(list(chosen)))
     path = check_file(source, spec.table)
-    if path.suffix.lower() == ".parquet":
-        return _from_parquet(path, spec, renamed)
-    file = open_delimited(path, form)
-    chosen = resolve(spec, file.columns, renamed, str(path))
-    keys = {name for name in chosen if name in IDS or name in ("head_type", "tail_type")}
-    types = {theirs: DICTIONARY if ours in keys else pa.large_string() for ours, theirs in chosen.items()}
-    table, ragged = read_delimited(file, types)
-    return Raw(str(path), table.rename_columns(list(chosen)), file, ragged)
+    with unchanged(path):
+        return (
+            _from_parquet(path, spec, renamed)
+            if path.suffix.lower() == ".parquet"
+            else _from_text(path, spec, renamed, form)
+        )
 
 
 def as_table(source: Source, name: str) -> pa.Table:
@@ -171,6 +157,15 @@ def check_file(source: str | os.PathLike[str], table: str) -> Path:
             f"{path}: cannot read a {path.suffix or 'nameless'} file", "use .csv, .tsv, .txt, .dat or .parquet"
         )
     return path
+
+
+def _from_text(path: Path, spec: Columns, renamed: Mapping[str, str], form: TextForm) -> Raw:
+    file = open_delimited(path, form)
+    chosen = resolve(spec, file.columns, renamed, str(path))
+    keys = {name for name in chosen if name in IDS or name in ("head_type", "tail_type")}
+    types = {theirs: DICTIONARY if ours in keys else pa.large_string() for ours, theirs in chosen.items()}
+    table, ragged = read_delimited(file, types)
+    return Raw(str(path), table.rename_columns(list(chosen)), file, ragged)
 
 
 def _from_pandas(frame: pd.DataFrame, spec: Columns, renamed: Mapping[str, str]) -> Raw:
@@ -223,9 +218,9 @@ def repeated(column: pa.DictionaryArray, name: str) -> list[Fault]:
     rows = np.ones(len(codes), dtype=bool)
     rows[np.unique(codes, return_index=True)[1]] = False
     rows &= codes >= 0
-    places = np.flatnonzero(rows)[:SHOWN].tolist()
-    first = tuple((row, f"{name} {column[row].as_py()!r} was described before") for row in places)
-    return [Fault(rows, first)] if first else []
+    return [Fault(rows, lambda row: f"{name} {values.shown(column[row].as_py())} was described before")] * bool(
+        rows.any()
+    )
 
 
 def _without_bad(
@@ -233,57 +228,22 @@ def _without_bad(
     ids: dict[str, pa.DictionaryArray],
     numbers: dict[str, np.ndarray],
     attributes: pa.Table | None,
-    skip: bool,
+    rejected: Rejected | None,
 ) -> Rows:
-    """Stop at the first bad row, or leave all of them out and say so."""
-    faulty = [one for fault in raw.faults for one in fault.first]
-    found, ragged, unit = places(raw.file, faulty)
-    if not skip:
-        raise bad_row(raw.where, unit, found)
-    bad = np.zeros(raw.table.num_rows, dtype=bool)
-    for one in raw.faults:
-        bad |= one.rows
-    if bad.all():
-        raise NothingLeftError(
-            f"{raw.where}: every row is bad; {unit} {found[0][0]}: {found[0][1]}", "check the delimiter"
-        )
+    """Stop at the first bad row, or leave all of them out and note them."""
+    finder = Finder(raw.where, raw.file)
+    found = chain(finder.bad_rows(0, raw.table, raw.faults), finder.rest())
+    first = next(found)
+    bad = np.logical_or.reduce([np.zeros(raw.table.num_rows, dtype=bool), *(fault.rows for fault in raw.faults)])
+    if rejected is not None and bad.all():
+        message = f"{raw.where}: every row is bad; {first.unit} {first.number}: {first.reason}"
+        raise NothingLeftError(message, "check the delimiter")
+    before = 0 if rejected is None else rejected.count
+    reject(chain([first], found), rejected)
+    assert rejected is not None
     return Rows(
-        raw.where,
         {name: used(column, ~bad) for name, column in ids.items()},
         {name: column[~bad] for name, column in numbers.items()},
         attributes.filter(pa.array(~bad)) if attributes is not None else None,
-        read=raw.table.num_rows + ragged,
-        skipped=int(bad.sum()) + ragged,
-        examples=first_examples(raw.where, unit, found),
+        read=int((~bad).sum()) + rejected.count - before,
     )
-
-
-def places(file: DelimitedFile | None, faulty: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], int, str]:
-    """Where bad rows stand.
-
-    Args:
-        file: the text they come from, None where there is none.
-        faulty: (row from 0, reason) of the first few.
-
-    Returns:
-        (line or row from 1, reason) in order, rows with a wrong number of fields among them; the number of the latter;
-        and which of "line" and "row" the numbers count.
-    """
-    if file is None:
-        return sorted((row + 1, reason) for row, reason in faulty), 0, "row"
-    located = locate(file, {row for row, _ in faulty}, SHOWN)
-    return sorted(located.ragged + [(located.line[row], reason) for row, reason in faulty]), located.count, "line"
-
-
-def bad_row(where: str, unit: str, found: Sequence[tuple[int, str]]) -> DataError:
-    """The error for the first bad row."""
-    line, reason = found[0]
-    return BadRowError(f"{where}, {unit} {line}: {reason}", "correct it, or skip bad rows with --on-bad-row skip")
-
-
-def first_examples(where: str, unit: str, found: Sequence[tuple[int, str]]) -> tuple[dict[str, Any], ...]:
-    """The first few bad rows, each with one reason."""
-    examples: dict[int, dict[str, Any]] = {}
-    for line, reason in found:
-        examples.setdefault(line, {"file": where, unit: line, "reason": reason})
-    return tuple(examples.values())[:SHOWN]

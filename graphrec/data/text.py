@@ -143,6 +143,8 @@ def as_text(path: Path, form: TextForm) -> TextFile:
     encoding = "utf-8-sig" if codecs.lookup(form.encoding).name == "utf-8" else form.encoding
     with open(path, encoding=encoding, errors="replace") as lines:
         first = lines.readline(BLOCK)
+    if "\0" in first:
+        raise _nul(path, 1)
     delimiter = form.delimiter
     if delimiter is None or (form.header is None and delimiter not in first):
         suffix = path.suffix.lower()
@@ -167,9 +169,7 @@ def _check_bytes(file: TextFile) -> bool:
         while content := text.read(BLOCK):
             place = content.find(0)
             if place >= 0:
-                line = lines + content.count(b"\n", 0, place)
-                message = f"{file.path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16"
-                raise DamagedTableError(message, "save it as UTF-8 text, or name its encoding: --encoding utf-16")
+                raise _nul(file.path, lines + content.count(b"\n", 0, place))
             if not file.quoted and UNIT.encode() in content:
                 raise DamagedTableError(f"{file.path}: holds the control character {UNIT!r}", "take it out")
             quotes = quotes or b'"' in content
@@ -177,6 +177,11 @@ def _check_bytes(file: TextFile) -> bool:
     except UnicodeError as error:
         raise wrong_encoding(file) from error
     return quotes
+
+
+def _nul(path: Path, line: int) -> DataError:
+    message = f"{path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16"
+    return DamagedTableError(message, "save it as UTF-8 text, or name its encoding: --encoding utf-16")
 
 
 def _check_quotes(file: TextFile) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +17,8 @@ from graphrec.data.ids import is_text
 from graphrec.errors import ColumnError
 
 UNTYPED = len(KINDS)  # the code of a name that comes without a kind
-SHOWN = 5  # faults spelled out
+LONG = 100  # characters of a value that are shown
+LONGEST_ID = 1 << 16  # bytes; what is longer is no id but a damaged row
 DICTIONARY = pa.dictionary(pa.int32(), pa.large_string())
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
@@ -27,21 +29,31 @@ class Fault:
 
     Args:
         rows: bool, True where the row is bad.
-        first: (row, reason) of the first few.
+        reason: what is wrong with a bad row.
     """
 
     rows: np.ndarray
-    first: tuple[tuple[int, str], ...]
+    reason: Callable[[int], str]
 
 
 def fault(rows: np.ndarray, column: pa.ChunkedArray, name: str, rule: str) -> Fault | None:
     """The fault of these rows, None if there are none; ``rule`` completes "<name> <value> …"."""
-    places = np.flatnonzero(rows)[:SHOWN].tolist()
-    if not places:
-        return None
-    values = [column[row].as_py() for row in places]
-    reasons = [f"{name} is empty" if value in (None, "") else f"{name} {value!r} {rule}" for value in values]
-    return Fault(rows, tuple(zip(places, reasons, strict=True)))
+
+    def reason(row: int) -> str:
+        value = column[row].as_py()
+        return f"{name} is empty" if value in (None, "") else f"{name} {shown(value)} {rule}"
+
+    return Fault(rows, reason) if rows.any() else None
+
+
+def shown(value: object) -> str:
+    """A value for people, of a long one the beginning.
+
+    >>> shown("x"), shown("x" * 1000)
+    ("'x'", "'xxxxxxxxxxxxxxxxxxxx…' (1,000 characters)")
+    """
+    text = str(value)
+    return repr(value) if len(text) <= LONG else f"{text[:20] + '…'!r} ({len(text):,} characters)"
 
 
 def id_column(column: pa.ChunkedArray, name: str, where: str) -> tuple[pa.DictionaryArray, Fault | None]:
@@ -60,15 +72,16 @@ def id_column(column: pa.ChunkedArray, name: str, where: str) -> tuple[pa.Dictio
         raise ColumnError(f"{where}: {name} holds {kind}, and ids are text or integers", "turn the column into text")
     codes = _dictionary(column)
     broken = pc.or_(pc.equal(codes.dictionary, ""), pc.match_substring_regex(codes.dictionary, r"[\x00\r\n]"))
+    broken = pc.or_(broken, pc.greater(pc.binary_length(codes.dictionary), LONGEST_ID))
     bad = broken.to_numpy(zero_copy_only=False)
     rows = codes.is_null().to_numpy(zero_copy_only=False)
     if bad.any():
         rows = rows | bad[codes.indices.fill_null(0).to_numpy()]
-    return codes, fault(rows, column, name, "holds a line break or NUL")
+    return codes, fault(rows, column, name, f"holds a line break or NUL, or more than {LONGEST_ID:,} bytes")
 
 
 def number_column(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndarray, Fault | None]:
-    """Finite float32 numbers."""
+    """Finite float32 numbers; weights are ≥ 0."""
     if is_text(column.type):
         try:
             numbers = pc.cast(column, pa.float64())
@@ -81,6 +94,8 @@ def number_column(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.nd
         raise ColumnError(f"{where}: {name} holds {column.type}, not numbers")
     with np.errstate(over="ignore"):
         values = numbers.to_numpy().astype(np.float32)
+    if name == "weight":
+        return values, fault(~(np.isfinite(values) & (values >= 0)), column, name, "is not a number >= 0")
     return values, fault(~np.isfinite(values), column, name, "is not a number")
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from graphrec.data.columns import Columns
-from graphrec.data.tables import Source, as_table, bad_row, first_examples, read_table, repeated
-from graphrec.data.values import SHOWN, Fault, id_column
+from graphrec.data.rejected import BadRow, Rejected, faulty_rows, reject
+from graphrec.data.tables import Source, as_table, read_table, repeated
+from graphrec.data.values import Fault, id_column
 from graphrec.errors import ColumnError, VectorsError
 
 
@@ -29,7 +29,7 @@ class Vectors:
         ids: distinct.
         values: float32 [ids, width], finite.
         row: of each in the file, from 1.
-        read: rows before any was skipped; skipped: how many were; examples: the first few of these.
+        read: rows before any was left out.
     """
 
     where: str
@@ -39,12 +39,15 @@ class Vectors:
     values: np.ndarray
     row: np.ndarray
     read: int
-    skipped: int = 0
-    examples: tuple[dict[str, Any], ...] = field(default=())
 
 
 def read_vectors(
-    source: Source, kind: str, modality: str, *, renamed: Mapping[str, str] | None = None, skip: bool = False
+    source: Source,
+    kind: str,
+    modality: str,
+    *,
+    renamed: Mapping[str, str] | None = None,
+    rejected: Rejected | None = None,
 ) -> Vectors:
     """Read the vectors of users or items.
 
@@ -55,7 +58,7 @@ def read_vectors(
         kind: ``user`` or ``item``.
         modality: what to call them.
         renamed: our name → the caller's, for the column of ids.
-        skip: leave bad rows out and count them, instead of stopping at the first.
+        rejected: takes bad rows; without it the first one stops the reading.
 
     Raises:
         DataError: file, row, value and the next step.
@@ -78,7 +81,7 @@ def read_vectors(
     if not values.shape[1]:
         raise VectorsError(f"{where}: its vectors have no numbers", "give a column of lists, or columns of numbers")
     faults += _not_finite(values, absent, faults)
-    return _without_bad(where, (kind, modality), ids, values, absent, faults, skip)
+    return _without_bad(where, (kind, modality), ids, values, absent, faults, rejected)
 
 
 def ids_beside(path: Path) -> Path | None:
@@ -123,8 +126,7 @@ def _matrix(table: pa.Table, where: str) -> tuple[np.ndarray, np.ndarray, list[F
         values = np.array([column.to_numpy() for column in columns], dtype=np.float32).T.reshape(table.num_rows, -1)
     absent = np.asarray(missing.all(axis=1))
     partly = np.asarray(missing.any(axis=1) & ~absent)
-    reasons = ((row, f"{table.column_names[missing[row].argmax()]} is empty") for row in _first(partly))
-    return values, absent, [Fault(partly, tuple(reasons))]
+    return values, absent, [Fault(partly, lambda row: f"{table.column_names[missing[row].argmax()]} is empty")]
 
 
 def _from_lists(column: pa.Array, name: str, where: str) -> tuple[np.ndarray, np.ndarray, list[Fault]]:
@@ -141,11 +143,7 @@ def _from_lists(column: pa.Array, name: str, where: str) -> tuple[np.ndarray, np
     with np.errstate(over="ignore"):
         values[good] = flat.to_numpy(zero_copy_only=False).reshape(int(good.sum()), width).astype(np.float32)
     rule = f"and the vector of row {first + 1} {width}"
-    return (
-        values,
-        absent,
-        [Fault(odd, tuple((row, f"{name} has {lengths[row]} numbers, {rule}") for row in _first(odd)))],
-    )
+    return values, absent, [Fault(odd, lambda row: f"{name} has {lengths[row]} numbers, {rule}")]
 
 
 def _from_npy(path: Path, name: str) -> tuple[pa.DictionaryArray, np.ndarray, list[Fault]]:
@@ -172,7 +170,7 @@ def _not_finite(values: np.ndarray, absent: np.ndarray, faults: list[Fault]) -> 
     bad = ~np.isfinite(values).all(axis=1) & ~absent
     for other in faults:
         bad &= ~other.rows
-    return [Fault(bad, tuple((row, "its vector holds NaN or infinity") for row in _first(bad)))]
+    return [Fault(bad, lambda row: "its vector holds NaN or infinity")]
 
 
 def _without_bad(
@@ -182,23 +180,15 @@ def _without_bad(
     values: np.ndarray,
     absent: np.ndarray,
     faults: list[Fault],
-    skip: bool,
+    rejected: Rejected | None,
 ) -> Vectors:
     """Stop at the first bad row, or leave them out; rows without a vector go in either case."""
-    found = sorted((row + 1, reason) for fault in faults for row, reason in fault.first)
-    if found and not skip:
-        raise bad_row(where, "row", found)
-    bad = np.zeros(len(values), dtype=bool)
-    for fault in faults:
-        bad |= fault.rows
+    found = faulty_rows(faults)
+    reject((BadRow(where, "row", row + 1, reason, str(ids[row])) for row, reason in found), rejected)
+    bad = np.logical_or.reduce([fault.rows for fault in faults])
     kept = ~(bad | absent)
     chosen = ids.dictionary.take(ids.indices.filter(pa.array(kept)))
-    examples = first_examples(where, "row", found)
-    return Vectors(where, *name, chosen, values[kept], np.flatnonzero(kept) + 1, len(values), int(bad.sum()), examples)
-
-
-def _first(rows: np.ndarray) -> list[int]:
-    return np.flatnonzero(rows)[:SHOWN].tolist()
+    return Vectors(where, *name, chosen, values[kept], np.flatnonzero(kept) + 1, len(values))
 
 
 def _is_list(kind: pa.DataType) -> bool:

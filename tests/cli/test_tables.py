@@ -184,7 +184,7 @@ def test_vectors_and_text_become_features(call: Call, tables: Path, tmp_path: Pa
     assert refused.status == 1 and "image.npy, row 3: there is no item 'none'" in refused.err
     done = call("build", *source, "--on-bad-row=skip", "--out", tmp_path / "graph")
     assert done.status == 0
-    assert "features item.image: 3 numbers, 2 rows" in done.err and "1 bad rows were left out" in done.err
+    assert "features item.image: 3 numbers, 2 rows" in done.err and "1 vectors of unknown ids were left out" in done.err
     assert (tmp_path / "graph" / "tables" / "features" / "item.text.npy").exists()
     wrong = call("check", *source[:3], "--item-vectors", image)
     assert wrong.status == 2 and "--item-vectors must be NAME=VALUE" in wrong.err

@@ -17,6 +17,7 @@ import pytest
 
 from graphrec.data import Dataset, build_dataset, check_dataset, read_dataset
 from graphrec.data.attributes import WIDTH, describe
+from graphrec.data.rejected import Rejected
 from graphrec.data.vectors import read_vectors
 from graphrec.errors import DataError, MissingExtraError, UsageError
 
@@ -137,7 +138,7 @@ def test_an_empty_cell_is_a_missing_vector() -> None:
     columns = pa.table({"id": ["a", "b"], "p": pa.array([None, 1.0]), "q": pa.array([None, 2])})
     for table, values in ((lists, [[1.0]]), (columns, [[1.0, 2.0]])):
         found = read_vectors(table, "item", "image")
-        assert (found.ids.to_pylist(), found.values.tolist(), found.skipped) == (["b"], values, 0)
+        assert (found.ids.to_pylist(), found.values.tolist(), found.read) == (["b"], values, 2)
 
 
 BAD = {
@@ -158,9 +159,10 @@ def test_bad_rows_stop_or_are_counted(name: str) -> None:
     table = pa.table(columns)
     with pytest.raises(DataError, match=f"item vectors image, {message}\n.*--on-bad-row skip"):
         read_vectors(table, "item", "image")
-    found = read_vectors(table, "item", "image", skip=True)
-    assert (found.ids.to_pylist(), found.read, found.skipped) == (["a"], 2, 1)
-    assert found.examples[0]["row"] == 2 and np.isfinite(found.values).all()
+    rejected = Rejected()
+    found = read_vectors(table, "item", "image", rejected=rejected)
+    assert (found.ids.to_pylist(), found.read, rejected.count) == (["a"], 2, 1)
+    assert rejected.first[0]["row"] == 2 and np.isfinite(found.values).all()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from graphrec.data.formats.named import unfold
 from graphrec.data.formats.numbered import LISTS, PAIRS, read_lists_folder, read_pairs_folder
 from graphrec.data.formats.rows import Described, Folder, InteractionRows, KnowledgeRows
 from graphrec.errors import SourceError
+from graphrec.files import unchanged
 
 __all__ = ["Described", "Folder", "InteractionRows", "KnowledgeRows", "is_numbered", "read_folder", "unfold"]
 
@@ -27,11 +28,13 @@ def read_folder(path: Path) -> Folder:
     Raises:
         DataError: the folder is of no known form, or a file in it is not as its form asks.
     """
-    if any((path / name).is_file() for name in LISTS):
-        return read_lists_folder(path)
-    if (path / PAIRS).is_file():
-        return read_pairs_folder(path)
-    names = sorted(other.name for other in path.iterdir())
+    files = sorted(path.iterdir())
+    names = [other.name for other in files]
+    with unchanged(*files):
+        if any((path / name).is_file() for name in LISTS):
+            return read_lists_folder(path)
+        if (path / PAIRS).is_file():
+            return read_pairs_folder(path)
     if "dataset.json" in names:
         raise SourceError(
             f"{path}: is a graph folder, built already", "train on it, or build from the tables themselves"

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pyarrow as pa
@@ -22,12 +23,13 @@ from graphrec.data.large.choice import default_limit
 from graphrec.data.large.estimate import duckdb_share, estimate
 from graphrec.data.large.listener import Listener, Progress
 from graphrec.data.large.parts import TablePart, find_parts
+from graphrec.data.large.rejects import join_rejected, rejected_in
 from graphrec.data.large.rows import Told, begun, create_rows, load_part, sort_rows, split_rows, value_columns
 from graphrec.data.large.store import WORK, Store, explained, threads
 from graphrec.data.reader import Reader
+from graphrec.data.rejected import REJECTED, SHOWN, Rejected
 from graphrec.data.request import Request
 from graphrec.data.split import check_needs
-from graphrec.data.values import SHOWN
 from graphrec.data.vectors import ids_beside
 from graphrec.errors import NothingLeftError
 from graphrec.files import write_text
@@ -49,10 +51,10 @@ def ingest(request: Request, out: Path, limit: int | None, listener: Listener) -
         DataError: the tables are wrong, or memory or disk do not suffice.
     """
     limit = default_limit() if limit is None else limit
-    with explained(out, limit):
+    with explained(out, limit), TemporaryFile("w+", encoding="utf-8", newline="") as rejected:
         parts = find_parts(request)
         _check_columns(request, parts)
-        reader = Reader(request)
+        reader = Reader(request, Rejected(rejected) if request.skip else None)
         listed = reader.listed()
         expected = estimate(parts, request, limit, out)
         listener.estimated(expected)
@@ -119,6 +121,7 @@ class _Build:
             entries = self.store.steps["sort"]["entries"]
             written = Dataset.load(self.nodes).header(self._written(), entries, self._source())
             write_header(self.store.folder, written)
+            join_rejected(self.store.folder, len(self.parts), self.reader.rejected)
             write_text(moves, json.dumps(self._moves()))
         targets = json.loads(moves.read_text())
         if header.exists():
@@ -143,7 +146,7 @@ class _Build:
                 str(path.relative_to(self.nodes)): str(path.relative_to(self.store.folder))
                 for path in self.nodes.glob(pattern)
             }
-        return moves
+        return moves | ({REJECTED: REJECTED} if (self.store.folder / REJECTED).exists() else {})
 
     def _read_parts(self) -> list[tuple[TablePart, dict[str, Any]]]:
         """The parts that have been read, and what was counted."""
@@ -168,13 +171,14 @@ class _Build:
 
     def _read(self, expected: int) -> None:
         create_rows(self.store, self.values)
+        skip = self.request.skip
         with self._step("read", expected) as told:
             place = 0
             for number, part in enumerate(self.parts):
                 step = f"read {number}"
                 if step not in self.store.steps:
-                    with self.store.transaction():
-                        facts = load_part(self.store, part, self.request, self.values, place, told, step)
+                    with self.store.transaction(), rejected_in(self.store.folder, number, skip=skip) as rejected:
+                        facts = load_part(self.store, part, self.request, self.values, place, told, step, rejected)
                         self.store.record(step, facts | {"file": part.file.identity})
                 else:
                     told(self.store.steps[step]["read"])
@@ -221,13 +225,14 @@ class _Build:
         counted, reader, steps = self._counted(), self.reader, self.store.steps
         tables = {"interactions": counted["interactions"]}
         tables |= {"test": counted["test"]} if any(part.is_test for part in self.parts) else {}
-        skipped = {"count": counted["skipped"] + reader.skipped}
+        skipped = reader.skipped()
+        first = (counted["examples"] + skipped["first"])[:SHOWN]
         return {
             "format": "table",
             "files": self.request.files(),
             "rows": tables | reader.read,
             "negatives": 0,
-            "skipped": skipped | {"first": (counted["examples"] + reader.examples)[:SHOWN]},
+            "skipped": {"count": counted["skipped"] + skipped["count"], "first": first},
             "split": steps["split"]["split"],
             "seed": self.request.seed,
             "min_rating": self.request.min_rating,
@@ -256,10 +261,9 @@ class _Build:
 
 def _remove_others(out: Path, kept: set[str]) -> None:
     """Remove what a former graph has left in its folders."""
-    for folder in ("ids", "tables"):
-        for path in (out / folder).rglob("*"):
-            if path.is_file() and str(path.relative_to(out)) not in kept:
-                path.unlink()
+    for path in (*out.glob("ids/**/*"), *out.glob("tables/**/*"), out / REJECTED):
+        if path.is_file() and str(path.relative_to(out)) not in kept:
+            path.unlink()
 
 
 def _check_columns(request: Request, parts: list[TablePart]) -> None:

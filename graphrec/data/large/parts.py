@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +14,10 @@ import pyarrow.parquet as pq
 from graphrec.data.columns import IDS, INTERACTIONS, resolve
 from graphrec.data.delimited import DelimitedFile, Ragged, learn_columns, open_delimited, stream_delimited
 from graphrec.data.large.sources import SourceFile, list_files
+from graphrec.data.rejected import Finder, Rejected, reject
 from graphrec.data.request import Request
-from graphrec.data.tables import Raw, Source, bad_row, convert, first_examples, places, used
-from graphrec.data.values import DICTIONARY, SHOWN
+from graphrec.data.tables import Raw, Source, convert, used
+from graphrec.data.values import DICTIONARY
 from graphrec.errors import ColumnError, DamagedTableError, DataError, SettingError, SourceError
 
 TEXT_BYTES = 1 << 23  # of a text file, parsed together
@@ -42,11 +42,10 @@ class TablePart:
 
 @dataclass
 class Tally:
-    """What was read and skipped in a part."""
+    """What was read in a part, and what takes its bad rows; None where the first one stops the reading."""
 
+    rejected: Rejected | None = None
     read: int = 0
-    skipped: int = 0
-    examples: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def read_part(part: TablePart, request: Request, rows: int, tally: Tally) -> Ite
     """The good rows of a part, about ``rows`` at a time.
 
     Args:
-        tally: is told of every row.
+        tally: is told how many rows there were, and of the bad ones.
 
     Raises:
         DataError: the file is gone, changed or damaged; or the first bad row, unless these are skipped.
@@ -79,29 +78,22 @@ def read_part(part: TablePart, request: Request, rows: int, tally: Tally) -> Ite
     part.file.check()
     where, ragged = str(part.file.path), Ragged()
     text = None if part.file.is_parquet else open_delimited(part.file.path, request.form)
-    faulty: list[tuple[int, str]] = []
-    kept = bad_rows = 0
+    finder = Finder(where, text)
+    kept = 0
     for table in _tables(part, text, ragged, rows):
         raw = Raw(where, table)
         ids, numbers, _ = convert(raw, INTERACTIONS)
+        if raw.faults or ragged.count:
+            reject(finder.bad_rows(kept, table, raw.faults), tally.rejected)
         if raw.faults:
-            bad = np.logical_or.reduce([fault.rows for fault in raw.faults])
-            if len({row for row, _ in faulty}) < SHOWN:
-                faulty += [(kept + row, reason) for fault in raw.faults for row, reason in fault.first]
-            bad_rows += int(bad.sum())
-            ids = {name: used(column, ~bad) for name, column in ids.items()}
-            numbers = {name: column[~bad] for name, column in numbers.items()}
-        if (ragged.count or faulty) and not request.skip:
-            break
+            good = ~np.logical_or.reduce([fault.rows for fault in raw.faults])
+            ids = {name: used(column, good) for name, column in ids.items()}
+            numbers = {name: column[good] for name, column in numbers.items()}
         kept += table.num_rows
-        tally.read = kept + ragged.count
         yield Block(ids, numbers)
-    if ragged.count or faulty:
-        found, count, unit = places(text, faulty)
-        if not request.skip:
-            raise bad_row(where, unit, found)
-        tally.read, tally.skipped = kept + count, bad_rows + count
-        tally.examples.extend(first_examples(where, unit, found))
+    if ragged.count:
+        reject(finder.rest(), tally.rejected)
+    tally.read = kept + ragged.count
     part.file.check()
 
 

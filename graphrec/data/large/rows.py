@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from graphrec.data.dataset import Dataset
 from graphrec.data.folder import COLUMNS
 from graphrec.data.large.parts import Block, TablePart, Tally, read_part
 from graphrec.data.large.store import Store
+from graphrec.data.rejected import Rejected
 from graphrec.data.request import Request
 from graphrec.data.split import TEST_SHARE, Splitter, newest_cut
 from graphrec.data.storage import BLOCK, ColumnWriter, forget, open_column
@@ -51,7 +51,14 @@ def needs_place(values: list[str]) -> bool:
 
 
 def load_part(
-    store: Store, part: TablePart, request: Request, values: list[str], place: int, told: Told, step: str
+    store: Store,
+    part: TablePart,
+    request: Request,
+    values: list[str],
+    place: int,
+    told: Told,
+    step: str,
+    rejected: Rejected | None,
 ) -> dict[str, Any]:
     """Read one part into the store, inside a transaction.
 
@@ -61,11 +68,13 @@ def load_part(
     Args:
         place: of its first row among all rows.
         step: under whose name the note is kept.
+        rejected: takes bad rows; None where the first one stops the reading.
 
     Returns:
-        What was counted: rows read, skipped, kept, rated below the least rating, and the highest rating.
+        What was counted: rows read, skipped (and the first of these), kept, rated below the least rating, and the
+        highest rating.
     """
-    tally, kept, below, highest, added = Tally(), 0, 0, -np.inf, 0
+    tally, kept, below, highest, added = Tally(rejected), 0, 0, -np.inf, 0
     there = store.steps.get(begun(step), {"blocks": 0})["blocks"]
     for number, block in enumerate(read_part(part, request, ROWS, tally), start=1):
         rows = _table(block, part, values, place + kept + below)
@@ -83,7 +92,8 @@ def load_part(
             store.keep()
             added = 0
         told(len(block.ids["user_id"]))
-    return asdict(tally) | {"kept": kept, "below": below, "highest": float(highest)}
+    skipped = {"skipped": rejected.count, "examples": rejected.first} if rejected else {"skipped": 0, "examples": []}
+    return skipped | {"read": tally.read, "kept": kept, "below": below, "highest": float(highest)}
 
 
 def begun(step: str) -> str:

@@ -99,9 +99,14 @@ def _walk(place: Path) -> Iterator[Path]:
         if not _hidden(place.name):
             yield place
         return
-    for folder, below, names in os.walk(place):
+    for folder, below, names in os.walk(place, onerror=_refuse):
         below[:] = [name for name in below if not _hidden(name)]
         yield from (Path(folder, name) for name in names if not _hidden(name))
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be read is not an empty one."""
+    raise error
 
 
 def _hidden(name: str) -> bool:
