@@ -195,7 +195,7 @@ class ConfigError(UsageError):
 
 
 class ArrayError(UsageError):
-    """An array, a tensor or a list of ids does not have the form that a function takes."""
+    """An array, a tensor, a table or a list of ids does not have the form that a function takes."""
 
     code = "GR065"
 

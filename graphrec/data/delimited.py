@@ -12,7 +12,7 @@ import pyarrow.csv as pa_csv
 
 from graphrec.data.columns import MOVIELENS
 from graphrec.data.text import COLONS, TextFile, TextForm, as_text, check_text, wrong_encoding
-from graphrec.errors import DamagedTableError, DataError, NothingLeftError
+from graphrec.errors import ColumnError, DamagedTableError, DataError, NothingLeftError
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def learn_columns(path: Path, form: TextForm) -> DelimitedFile:
         return DelimitedFile(text, tuple(first), headed=True)
     if len(first) != len(header):
         message = f"{path}: header names {len(header)} columns, line {line} has {len(first)}"
-        raise DamagedTableError(message, f"the line reads {row!r}; check header and delimiter")
+        raise ColumnError(message, f"the line reads {row!r}; check header and delimiter")
     return DelimitedFile(text, tuple(header), headed=False)
 
 

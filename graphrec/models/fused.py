@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from graphrec.errors import ArrayError, TrainingError, UnknownNameError, UsageError, nearest
+from graphrec.errors import CombinationError, TrainingError, UnknownNameError, UsageError, nearest
 from graphrec.graph import HeteroGraph
 from graphrec.layers import CONTEXTS, combine, weigh
 from graphrec.models.base import Model
@@ -69,7 +69,7 @@ class Fused(Model):
     def __init__(self, graph: HeteroGraph, settings: Any, views: Mapping[str, Model]) -> None:
         super().__init__(graph, settings)
         if tuple(views) != settings.views:
-            raise ArrayError(f"views must be {', '.join(settings.views)}, got {', '.join(views) or 'none'}")
+            raise CombinationError(f"views must be {', '.join(settings.views)}, got {', '.join(views) or 'none'}")
         self.views = nn.ModuleDict(views)
         self.attention = nn.Parameter(torch.zeros(len(views), len(CONTEXTS)))
         self.log_scale = nn.Parameter(torch.zeros(len(views)))
@@ -139,7 +139,7 @@ class Fused(Model):
                 continue
             count += 1
         if not count:
-            raise UnknownNameError("no view knows likeness of items", "add item_knn, lightgcn or gat to the views")
+            raise CombinationError("no view knows likeness of items", "add item_knn, lightgcn or gat to the views")
         return total / count
 
     @torch.no_grad()
