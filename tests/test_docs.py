@@ -60,3 +60,12 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [DOCS.parent / "README.md", *DOCS.glob("**/*.md")]:
         for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert "://" in link or (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_what_is_said_of_bad_input_is_tested() -> None:
+    page = (DOCS / "trust.md").read_text(encoding="utf-8")
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("data/test_*.py"))
+    rows = [row for row in re.findall(r"^\| (.+) \|$", page, flags=re.MULTILINE) if not row.startswith(("case", "-"))]
+    named = [re.findall(r"`(test_\w+)`", row.rpartition("|")[2]) for row in rows]
+    assert all(named)
+    assert {name for names in named for name in names} <= set(re.findall(r"^def (test_\w+)", tests, flags=re.MULTILINE))

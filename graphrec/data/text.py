@@ -17,9 +17,9 @@ BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t"}
 BY_SUFFIX |= dict.fromkeys((".inter", ".kg", ".link", ".item", ".user"), "\t")  # RecBole's
 COLONS = "::"  # of MovieLens, whose .dat files have no header row
 UNIT = "\x1f"  # stands for a delimiter of several characters, while a file is read
-BLOCK = 1 << 24  # bytes looked at together, and the longest field
+BLOCK = 1 << 24  # bytes looked at together
 
-csv.field_size_limit(BLOCK)  # a long field is judged like any other value, not by the csv module
+csv.field_size_limit(1 << 30)  # a long field is judged like any other value, not by the csv module
 
 
 @dataclass(frozen=True)
