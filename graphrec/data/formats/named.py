@@ -39,11 +39,14 @@ def unfold(request: Request) -> Request:
         raise UsageError(f"{source}: its files have known columns, so header= cannot be given", "leave header= out")
     if request.test is not None and "test" in tables:
         raise UsageError(f"{source}: has test rows of its own, so test= cannot be given", "leave test= out")
+    columns = dict(request.columns)
     if request.knowledge is not None:
         tables.pop("links", None)
+    elif "knowledge" in tables:
+        columns = RECBOLE | columns
     given = {name: getattr(request, name) for name in tables if name != "interactions"}
     tables |= {name: table for name, table in given.items() if table is not None}
-    return replace(request, **tables, columns={**RECBOLE, **request.columns})
+    return replace(request, **tables, columns=columns)
 
 
 def _recbole(path: Path) -> dict[str, Any]:
