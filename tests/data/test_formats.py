@@ -181,10 +181,11 @@ def test_other_encodings(tmp_path: Path, encoding: str, memory: str | None) -> N
     assert pairs(data) == {("zoë", "x"), ("ann", "y,é")}
 
 
-def test_text_of_another_encoding_than_it_is_said_to_have(tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", [None, "1GB"])
+def test_text_of_another_encoding_than_it_is_said_to_have(tmp_path: Path, memory: str | None) -> None:
     path = write(tmp_path, {"log.csv": "user_id,item_id\nzoë,x\n".encode("latin-1")}) / "log.csv"
     with pytest.raises(DataError, match=r"log\.csv: not ascii text"):
-        read_dataset(path, encoding="ascii")
+        read_dataset(path, encoding="ascii", memory=memory)
 
 
 class Frame:
