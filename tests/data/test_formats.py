@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -179,6 +180,16 @@ def test_other_encodings(tmp_path: Path, encoding: str, memory: str | None) -> N
         read_dataset(path, encoding=encoding, memory=memory)
     data = read_dataset(path, encoding=encoding, memory=memory, on_bad_row="skip")
     assert pairs(data) == {("zoë", "x"), ("ann", "y,é")}
+
+
+def test_the_ids_of_vectors_in_another_encoding(tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.ones((1, 2)))
+    log = write(
+        tmp_path, {"log.csv": "user,item\nann,é\n".encode("latin-1"), "image_ids.csv": "id\né\n".encode("latin-1")}
+    )
+    options: dict[str, Any] = {"header": ["user_id", "item_id"], "encoding": "latin-1"}
+    data = read_dataset(log / "log.csv", item_vectors={"image": tmp_path / "image.npy"}, **options)
+    assert np.isfinite(data.features["item"]["image"]).tolist() == [[False, False], [True, True]]  # item, é
 
 
 @pytest.mark.parametrize("memory", [None, "1GB"])
