@@ -14,6 +14,8 @@ from graphrec.data.columns import MOVIELENS
 from graphrec.data.text import COLONS, TextFile, TextForm, as_text, check_text, wrong_encoding
 from graphrec.errors import ColumnError, DamagedTableError, DataError, NothingLeftError
 
+TEXT_BYTES = 1 << 23  # parsed together, and about the longest row
+
 
 @dataclass(frozen=True)
 class DelimitedFile:
@@ -106,7 +108,7 @@ def parse_options(file: DelimitedFile, ragged: Ragged, **more: Any) -> pa_csv.Pa
 
 
 def _options(
-    file: DelimitedFile, types: dict[str, pa.DataType], ragged: Ragged, size: int | None = None
+    file: DelimitedFile, types: dict[str, pa.DataType], ragged: Ragged, size: int = TEXT_BYTES
 ) -> dict[str, Any]:
     """Every field as the text it is."""
     names = None if file.headed else list(file.columns)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,11 @@ from graphrec.data.ids import IdMap
 from graphrec.data.rejected import Rejected
 from graphrec.data.request import Request
 from graphrec.data.tables import Rows, Source, read_table
+from graphrec.data.text import TextForm
 from graphrec.data.values import UNTYPED
 from graphrec.data.vectors import Vectors, read_vectors
 from graphrec.errors import ColumnError, nearest
+from graphrec.files import unchanged
 
 ITEM, ENTITY = KINDS.index("item"), KINDS.index("entity")
 
@@ -37,6 +41,11 @@ class Reader:
     request: Request
     rejected: Rejected | None = None
     read: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def side_form(self) -> TextForm:
+        """How text tables beside the interactions are written: the header is not theirs."""
+        return replace(self.request.form, header=None)
 
     def skipped(self) -> dict[str, Any]:
         """How many rows were left out, and the first few."""
@@ -80,8 +89,10 @@ class Reader:
     def vectors(self) -> tuple[Vectors, ...]:
         """The vectors that the request names."""
         found = []
+        options: dict[str, Any] = {"renamed": self.request.columns, "form": self.side_form, "rejected": self.rejected}
         for (kind, name), source in self.request.vectors().items():
-            found.append(read_vectors(source, kind, name, renamed=self.request.columns, rejected=self.rejected))
+            with unchanged(*([Path(source)] if isinstance(source, str | os.PathLike) else [])):
+                found.append(read_vectors(source, kind, name, **options))
             self.read[f"{kind}.{name}"] = found[-1].read
         return tuple(found)
 
@@ -122,7 +133,7 @@ class Reader:
 
     def table(self, source: Source, spec: Columns, name: str) -> Rows:
         """The rows of a table, called ``name`` in the counts."""
-        form = self.request.form if spec is INTERACTIONS else replace(self.request.form, header=None)
+        form = self.request.form if spec is INTERACTIONS else self.side_form
         rows = read_table(source, spec, renamed=self.request.columns, form=form, rejected=self.rejected)
         self.read[name] = self.read.get(name, 0) + rows.read
         return rows

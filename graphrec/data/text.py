@@ -17,9 +17,9 @@ BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t"}
 BY_SUFFIX |= dict.fromkeys((".inter", ".kg", ".link", ".item", ".user"), "\t")  # RecBole's
 COLONS = "::"  # of MovieLens, whose .dat files have no header row
 UNIT = "\x1f"  # stands for a delimiter of several characters, while a file is read
-BLOCK = 1 << 24  # bytes looked at together, and the longest field
+BLOCK = 1 << 24  # bytes looked at together
 
-csv.field_size_limit(BLOCK)  # a long field is judged like any other value, not by the csv module
+csv.field_size_limit(1 << 30)  # a long field is judged like any other value, not by the csv module
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class TextFile:
         """(line, fields, text) of each row that is not blank; lines count from 1.
 
         Args:
-            strict: quotes that do not match end the reading.
+            strict: refuse quotes that do not match.
 
         Raises:
-            csv.Error: they do not.
+            DamagedTableError: they do not.
         """
         encoding = "utf-8-sig" if self.is_utf8 else self.encoding
         seen: list[str] = []
@@ -106,11 +106,16 @@ class TextFile:
             form: dict[str, Any] = {} if self.quoted else {"quoting": csv.QUOTE_NONE}
             reader = csv.reader(heard, delimiter=self.mark, strict=strict, **form)
             line = 1
-            for fields in reader:
-                if fields:
-                    yield line, fields, "".join(seen).rstrip("\r\n")
-                seen.clear()
-                line = reader.line_num + 1
+            try:
+                for fields in reader:
+                    if fields:
+                        yield line, fields, "".join(seen).rstrip("\r\n")
+                    seen.clear()
+                    line = reader.line_num + 1
+            except csv.Error as error:
+                message = f"{self.path}, line {line}: the quotes of this row do not match ({error})"
+                hint = 'close each quoted field, and write a quote inside one as ""'
+                raise DamagedTableError(message, hint) from error
 
     def _heard(self, lines: Iterator[str], seen: list[str]) -> Iterator[str]:
         """The lines, each kept in ``seen`` as it stands in the file."""
@@ -153,13 +158,14 @@ def as_text(path: Path, form: TextForm) -> TextFile:
 
 
 def check_text(file: TextFile) -> None:
-    """Refuse bytes that are no text and quotes that swallow rows.
+    """Refuse bytes that are no text, and quotes that never close or go on: both would swallow or change rows.
 
     Raises:
         DataError: NUL bytes, text of another encoding, or a quote that never closes.
     """
     if _check_bytes(file) and file.quoted:
-        _check_quotes(file)
+        for _ in file.rows(strict=True):
+            pass
 
 
 def _check_bytes(file: TextFile) -> bool:
@@ -182,17 +188,6 @@ def _check_bytes(file: TextFile) -> bool:
 def _nul(path: Path, line: int) -> DataError:
     message = f"{path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16"
     return DamagedTableError(message, "save it as UTF-8 text, or name its encoding: --encoding utf-16")
-
-
-def _check_quotes(file: TextFile) -> None:
-    """Refuse a quote that never closes, or text after a closing quote: both would swallow or change rows."""
-    start = 1
-    try:
-        for line, _, text in file.rows(strict=True):
-            start = line + text.count("\n") + 1
-    except csv.Error as error:
-        message = f"{file.path}, line {start}: the quotes of this row do not match ({error})"
-        raise DamagedTableError(message, 'close each quoted field, and write a quote inside one as ""') from error
 
 
 def wrong_encoding(file: TextFile) -> DataError:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from graphrec.data.columns import Columns
 from graphrec.data.rejected import BadRow, Rejected, faulty_rows, reject
 from graphrec.data.tables import Source, as_table, read_table, repeated
+from graphrec.data.text import PLAIN, TextForm
 from graphrec.data.values import Fault, id_column
 from graphrec.errors import ColumnError, VectorsError
 
@@ -47,6 +48,7 @@ def read_vectors(
     modality: str,
     *,
     renamed: Mapping[str, str] | None = None,
+    form: TextForm = PLAIN,
     rejected: Rejected | None = None,
 ) -> Vectors:
     """Read the vectors of users or items.
@@ -58,6 +60,7 @@ def read_vectors(
         kind: ``user`` or ``item``.
         modality: what to call them.
         renamed: our name → the caller's, for the column of ids.
+        form: how ids in a text file are written.
         rejected: takes bad rows; without it the first one stops the reading.
 
     Raises:
@@ -70,7 +73,7 @@ def read_vectors(
     """
     where = str(source) if isinstance(source, str | os.PathLike) else f"{kind} vectors {modality}"
     if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() == ".npy":
-        ids, values, faults = _from_npy(Path(source), f"{kind}_id")
+        ids, values, faults = _from_npy(Path(source), f"{kind}_id", form)
         absent = np.zeros(len(values), dtype=bool)
     else:
         name, table = _split_ids(_open(source), f"{kind}_id", renamed or {}, where)
@@ -146,7 +149,7 @@ def _from_lists(column: pa.Array, name: str, where: str) -> tuple[np.ndarray, np
     return values, absent, [Fault(odd, lambda row: f"{name} has {lengths[row]} numbers, {rule}")]
 
 
-def _from_npy(path: Path, name: str) -> tuple[pa.DictionaryArray, np.ndarray, list[Fault]]:
+def _from_npy(path: Path, name: str, form: TextForm) -> tuple[pa.DictionaryArray, np.ndarray, list[Fault]]:
     """The rows of a .npy file, and the ids that stand beside it."""
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -158,7 +161,7 @@ def _from_npy(path: Path, name: str) -> tuple[pa.DictionaryArray, np.ndarray, li
     if named is None:
         names = f"{path.stem}_ids.parquet nor {path.stem}_ids.csv"
         raise VectorsError(f"{path}: neither {names} lies beside it", "list the ids there")
-    ids = read_table(named, Columns("ids", (name,)), renamed={name: "id"}).ids[name]
+    ids = read_table(named, Columns("ids", (name,)), renamed={name: "id"}, form=form).ids[name]
     if len(ids) != len(values):
         raise VectorsError(f"{path}: has {len(values)} rows, and {named.name} {len(ids)} ids", "give each row one id")
     with np.errstate(over="ignore"):

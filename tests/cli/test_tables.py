@@ -104,7 +104,10 @@ def test_bad_rows_are_skipped_only_when_asked(call: Call, tmp_path: Path) -> Non
     assert "bad.csv: user_id is empty (the number is its line)" in people.out
     built = call("build", bad, "--on-bad-row=skip", "--out", tmp_path / "graph")
     assert built.status == 0
-    assert "2 bad rows were left out" in built.err
+    assert f"2 bad rows were left out; they are in {tmp_path / 'graph' / 'rejected.csv'}" in built.err
+    assert (tmp_path / "graph" / "rejected.csv").read_text().count("\n") == 1 + 2
+    again = call("build", bad, "--on-bad-row=skip", "--out", tmp_path / "graph", "--overwrite")
+    assert again.status == 0
 
 
 def test_a_missing_file_names_the_nearest(call: Call, tables: Path) -> None:

@@ -32,6 +32,10 @@ def write(tmp_path: Path) -> Write:
         ("user_id,item_id\nann,x\nann,y,z\n", r"log\.csv, line 3: 3 fields where 2 were expected"),
         ("user_id,item_id\nann,x\n\nann\n", r"log\.csv, line 4: 1 fields"),
         ('user_id,item_id\n"a\nb"x,y\n', r"log\.csv, line 2: the quotes of this row do not match"),
+        (
+            'user_id,item_id\r\n\r\nbob,y\r\nann,"x\r\nbob,y\r\n',
+            r"log\.csv, line 4: the quotes of this row do not match",
+        ),
         ('user_id,item_id\nann,"x\nbob,y\n', r"log\.csv, line 2: the quotes of this row do not match"),
         ("user_id,item_id\nann,x\n,y\n", r"log\.csv, line 3: user_id is empty"),
         ('user_id,item_id\nann,"x\ny"\n', r"log\.csv, line 2: item_id 'x\\ny' holds a line break"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -181,10 +182,21 @@ def test_other_encodings(tmp_path: Path, encoding: str, memory: str | None) -> N
     assert pairs(data) == {("zoë", "x"), ("ann", "y,é")}
 
 
-def test_text_of_another_encoding_than_it_is_said_to_have(tmp_path: Path) -> None:
+def test_the_ids_of_vectors_in_another_encoding(tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.ones((1, 2)))
+    log = write(
+        tmp_path, {"log.csv": "user,item\nann,é\n".encode("latin-1"), "image_ids.csv": "id\né\n".encode("latin-1")}
+    )
+    options: dict[str, Any] = {"header": ["user_id", "item_id"], "encoding": "latin-1"}
+    data = read_dataset(log / "log.csv", item_vectors={"image": tmp_path / "image.npy"}, **options)
+    assert np.isfinite(data.features["item"]["image"]).tolist() == [[False, False], [True, True]]  # item, é
+
+
+@pytest.mark.parametrize("memory", [None, "1GB"])
+def test_text_of_another_encoding_than_it_is_said_to_have(tmp_path: Path, memory: str | None) -> None:
     path = write(tmp_path, {"log.csv": "user_id,item_id\nzoë,x\n".encode("latin-1")}) / "log.csv"
     with pytest.raises(DataError, match=r"log\.csv: not ascii text"):
-        read_dataset(path, encoding="ascii")
+        read_dataset(path, encoding="ascii", memory=memory)
 
 
 class Frame:

@@ -80,7 +80,9 @@ def test_lastfm_with_trust(tmp_path: Path) -> None:
     users = set(data.users.names(np.unique(data.interactions.user)))
     assert (len(users), data.num_items) == (1_880, 4_489)
     assert counts(data)[2:] == (42_135, 10_533) and len(data.knowledge) == 25_434
-    assert np.float32(3.2466e5) in data.interactions.weight
+    assert data.interactions.weight is not None and np.float32(3.2466e5) in data.interactions.weight
+    found = check_dataset(data)
+    assert (found["test_users_without_train"], found["cold_items"]["count"]) == (2, 13)
 
 
 def test_movielens() -> None:

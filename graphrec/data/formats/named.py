@@ -41,11 +41,14 @@ def unfold(request: Request) -> Request:
         )
     if request.test is not None and "test" in tables:
         raise CombinationError(f"{source}: has test rows of its own, so test= cannot be given", "leave test= out")
+    columns = dict(request.columns)
     if request.knowledge is not None:
         tables.pop("links", None)
+    elif "knowledge" in tables:
+        columns = RECBOLE | columns
     given = {name: getattr(request, name) for name in tables if name != "interactions"}
     tables |= {name: table for name, table in given.items() if table is not None}
-    return replace(request, **tables, columns={**RECBOLE, **request.columns})
+    return replace(request, **tables, columns=columns)
 
 
 def _recbole(path: Path) -> dict[str, Any]:

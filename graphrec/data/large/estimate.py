@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from graphrec.data.large.memory import shown_size
 from graphrec.data.large.parts import TablePart, footer
 from graphrec.data.large.store import WORK
 from graphrec.data.request import Request
+from graphrec.data.text import TextFile, wrong_encoding
 from graphrec.errors import RoomError
 
 # Measured with 100 million rows of two ids and a timestamp on 2 cores that others were using, too.
@@ -178,7 +180,7 @@ def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.Recor
     with open(part.file.path, "rb") if plain else file.text.stream() as lines:
         if plain:  # other text can be read from its beginning alone
             lines.seek(offset)
-        content = lines.read(SAMPLE_BYTES)
+        content = _read(lines, file.text)
     begin = content.find(b"\n") + 1 if file.headed or (plain and offset) else 0
     content = content[begin : content.rfind(b"\n") + 1] or content[begin:]
     columns = [part.chosen[name] for name in NAMES if part.chosen[name] in file.columns]
@@ -196,6 +198,13 @@ def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.Recor
         return empty, 0
     batches = table.combine_chunks().to_batches()
     return (_ids(batches[0], part) if batches else empty), begin + len(content)
+
+
+def _read(lines: IO[bytes], text: TextFile) -> bytes:
+    try:
+        return lines.read(SAMPLE_BYTES)
+    except UnicodeError as error:
+        raise wrong_encoding(text) from error
 
 
 def _ids(batch: pa.RecordBatch, part: TablePart) -> pa.RecordBatch:

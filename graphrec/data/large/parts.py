@@ -12,15 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graphrec.data.columns import IDS, INTERACTIONS, resolve
-from graphrec.data.delimited import DelimitedFile, Ragged, learn_columns, open_delimited, stream_delimited
+from graphrec.data.delimited import TEXT_BYTES, DelimitedFile, Ragged, learn_columns, open_delimited, stream_delimited
 from graphrec.data.large.sources import SourceFile, list_files
 from graphrec.data.rejected import Finder, Rejected, reject
 from graphrec.data.request import Request
 from graphrec.data.tables import Raw, Source, convert, used
 from graphrec.data.values import DICTIONARY
 from graphrec.errors import ColumnError, DamagedTableError, DataError, SettingError, SourceError
-
-TEXT_BYTES = 1 << 23  # of a text file, parsed together
 
 
 @dataclass(frozen=True)
