@@ -68,7 +68,7 @@ class DamagedTableError(DataError):
 
 
 class NothingLeftError(DataError):
-    """There is no row, no user or no item to work with."""
+    """There is no row, no user, no item or no pair to work with."""
 
     code = "GR015"
 
@@ -146,7 +146,7 @@ class BusyError(GraphrecError):
 
 
 class TrainingError(GraphrecError):
-    """Training cannot go on: a loss or scores that are not finite, or nothing to learn from."""
+    """Training cannot go on: a loss or scores are not finite."""
 
     code = "GR040"
 

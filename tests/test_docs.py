@@ -11,6 +11,7 @@ import pytest
 from graphrec.cli.settings import described
 from graphrec.config import RunConfig, TrainingConfig
 from graphrec.models import MODELS
+from graphrec.testing.subject import CHECKS
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -54,6 +55,12 @@ def test_settings_of_training() -> None:
 def test_every_model_is_in_the_overview() -> None:
     page = (DOCS / "models" / "README.md").read_text(encoding="utf-8")
     assert all(f"| [`{name}`]({name}.md)" in page for name in MODELS)
+
+
+def test_the_contract_is_told_check_by_check() -> None:
+    page = (DOCS / "models" / "contract.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, flags=re.MULTILINE))
+    assert told == {name: " ".join(check.__doc__.split()).replace("``", "`") for name, check in CHECKS.items()}
 
 
 def test_links_between_pages_lead_somewhere() -> None:

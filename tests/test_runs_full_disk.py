@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from graphrec import report
 from graphrec.files import sha256, write_text
 from tests.cli.calling import Outcome, call_graphrec
+from tests.disk import Disk
 from tests.worlds import small_world
 
 OPTIONS = ("--model=lightgcn", "--width=4", "--layers=1", "--epochs=1", "--batch-size=4096")
@@ -23,21 +23,6 @@ def digests(run: Path) -> dict[str, str]:
     paths = [run / "metrics.json", run / "config.toml", *(run / "model").rglob("*.*")]
     found = {path.relative_to(run).as_posix(): sha256(path) for path in paths}
     return found | {"history.csv": history.to_csv(index=False)}
-
-
-class Disk:
-    """Full at one flush of a file or a folder: where the system tells of a full disk at the latest."""
-
-    def __init__(self) -> None:
-        self.flushes, self.full_at = 0, 0
-
-    def fsync(self, descriptor: int) -> None:
-        self.flushes += 1
-        if self.flushes == self.full_at:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def fill(self, flush: int) -> None:
-        self.flushes, self.full_at = 0, flush
 
 
 def train(graph: Path, run: Path) -> Outcome:

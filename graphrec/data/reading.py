@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile, gettempdir
 from typing import Any, TextIO
 
 from graphrec.data.assemble import Gathered, assemble
@@ -17,8 +18,10 @@ from graphrec.data.reader import Reader
 from graphrec.data.rejected import REJECTED, Rejected, write_rejected
 from graphrec.data.request import Request
 from graphrec.data.tables import Source
-from graphrec.errors import CombinationError, SourceError
+from graphrec.errors import CombinationError, OutputError, RoomError, SourceError
 from graphrec.files import held
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def read_dataset(
@@ -85,7 +88,7 @@ def read_dataset(
     options |= {"delimiter": delimiter, "encoding": encoding, "on_bad_row": on_bad_row}
     request = unfold(Request(interactions, **options))
     limit = None if memory is None else parse_memory(memory)
-    with _readable():
+    with _writable(Path(gettempdir())), _readable():
         if not is_large(request, limit):
             return read_in_memory(request)
         with TemporaryDirectory(prefix="graphrec-") as folder:  # its columns stay readable while they are mapped
@@ -116,6 +119,7 @@ def build_dataset(
     Raises:
         DataError, UsageError: as for ``read_dataset``; also too little memory or disk, in numbers.
         BusyError: another process writes the folder.
+        OutputError: it cannot be written, for another reason than room.
 
     >>> import tempfile
     >>> import pyarrow as pa
@@ -125,7 +129,7 @@ def build_dataset(
     """
     request = unfold(Request(interactions, **options))
     limit = None if memory is None else parse_memory(memory)
-    with held(Path(out)), TemporaryFile("w+", encoding="utf-8", newline="") as rejected:
+    with _writable(Path(out)), held(Path(out)), TemporaryFile("w+", encoding="utf-8", newline="") as rejected:
         with _readable():
             if is_large(request, limit):
                 return ingest(request, Path(out), limit, listener or Listener())
@@ -159,8 +163,25 @@ def _readable() -> Iterator[None]:
     except BrokenPipeError:  # of whoever listens
         raise
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise SourceError(message, "check the path, and that you may read it") from error
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """What the system refuses to write, in words."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise RoomError(
+                f"{folder}: {error.strerror}", "make room there, then run the same command again"
+            ) from error
+        raise OutputError(f"cannot write {folder}: {error}", "choose a place that can be written") from error
 
 
 def _open_folder(interactions: Any, test: Source | None, header: Sequence[str] | None) -> Folder | None:

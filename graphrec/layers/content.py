@@ -62,7 +62,7 @@ class ModalityAttention(nn.Module):
 
     def _sent(self, features: Mapping[str, Tensor]) -> Tensor:
         """P_m x_im / s_m, 0 where it is not known, [M, n, W]."""
-        projected = [features[name].float().nan_to_num() @ weight.T for name, weight in self.project.items()]
+        projected = [features[name].to(weight).nan_to_num() @ weight.T for name, weight in self.project.items()]
         return torch.stack(projected) / self.size[:, None, None]
 
     def _weights(self, features: Mapping[str, Tensor], sent: Tensor) -> Tensor:

@@ -105,8 +105,8 @@ class EmbeddingModel(VectorModel):
 
     @property
     def first(self) -> Tensor:
-        """Layer-0 vectors of all nodes, float32 [N, W]."""
-        return self.table.float()
+        """Layer-0 vectors of all nodes, float32 [N, W] where they are kept in half of that."""
+        return self.table.to(torch.promote_types(self.table.dtype, torch.float32))
 
     @abstractmethod
     def propagate(self, generator: torch.Generator | None = None) -> Tensor:

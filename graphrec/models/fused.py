@@ -241,11 +241,13 @@ class Fused(Model):
     def _by_chunks(self, history: CSR, users: Tensor | None) -> Tensor:
         """Scores [B, I], a few rows at a time."""
         result = torch.empty(history.num_rows, history.num_cols, device=history.device)
-        for rows in torch.arange(history.num_rows, device=history.device).split(people_at_once(history.num_cols)):
+        size = people_at_once(history.num_cols)
+        for first in range(0, history.num_rows, size):
+            rows = torch.arange(first, min(first + size, history.num_rows), device=history.device)
             block = history.take_rows(rows)
             scores = self._view_scores(block, None if users is None else users[rows])
             contexts = self.degree_contexts(block.degree)
-            result[rows[0] : rows[-1] + 1] = combine(*scores, self.attention, self.log_scale.exp(), *contexts)
+            result[first : first + size] = combine(*scores, self.attention, self.log_scale.exp(), *contexts)
         return result
 
     def _members(self) -> list[Model]:

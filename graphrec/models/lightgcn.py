@@ -197,9 +197,9 @@ class LightGCN(EmbeddingModel):
         return spmm(scale_edges(replace(csr, edge_type=None), row_scale, col_scale), sender)
 
     @property
-    def _storage(self) -> torch.dtype:
-        """The type between the layers; scoring is always in float32."""
-        return TYPES[self.settings.precision] if self.training else torch.float32
+    def _storage(self) -> torch.dtype | None:
+        """The type between the layers where it is not that of layer 0, which scoring always keeps."""
+        return TYPES[self.settings.precision] if self.training else None
 
     def fold_in_vectors(self, history: CSR) -> Tensor:
         """Layer 0 of a new user u is zero, layer k is Σ_j e_j^(k−1) / √(d_u d_j) over u's items, whose vectors stay.

@@ -33,8 +33,9 @@ def train(
 
     Raises:
         UsageError: an unknown model or option, or a value that breaks a rule.
-        DataError: the data cannot carry the model; views of a fusion that it cannot carry are left out instead.
-        TrainingError: nothing to learn from, or the loss is no longer finite.
+        DataError: the data cannot carry the model, or hold no pair to learn from; views of a fusion that they cannot
+            carry are left out instead.
+        TrainingError: the loss is no longer finite.
         RunError: the run to start from (``warm_start``) is none.
     """
     chosen = settle_views(make_config(model, **options) if config is None else config, data)

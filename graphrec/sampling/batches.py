@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.errors import TrainingError
+from graphrec.errors import NothingLeftError
 from graphrec.sampling.negatives import NegativeSampler
 from graphrec.sparse import CSR
 
@@ -68,7 +68,7 @@ class BatchSampler:
             users, but of those at its two ends perhaps some.
 
     Raises:
-        TrainingError: no pair to learn from.
+        NothingLeftError: no pair to learn from.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class BatchSampler:
         self._usable = self._usable_pairs()
         self.num_pairs = seen.num_edges if self._usable is None else len(self._usable)
         if self.num_pairs == 0:
-            raise TrainingError(
+            raise NothingLeftError(
                 "no pair to learn from: there is no interaction, or every user has used every item",
                 "look at the data with: graphrec check",
             )

@@ -76,7 +76,8 @@ def fit_model(
         on_stride: called every few seconds within an epoch.
 
     Raises:
-        TrainingError: nothing to learn from, or the loss is no longer finite.
+        NothingLeftError: no pair to learn from.
+        TrainingError: the loss is no longer finite.
         UsageError: a CUDA device is asked for and there is none, or the fan-out or the model to start from do not fit.
     """
     device = checked_device(config.device)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from graphrec.errors import TrainingError
+from graphrec.errors import NothingLeftError
 from graphrec.sampling import BatchSampler
 from tests.worlds import pairs
 
@@ -39,7 +39,7 @@ def test_a_user_with_every_item_is_left_out() -> None:
 
 @pytest.mark.parametrize("rows", [[], [(0, 0), (0, 1)]])
 def test_nothing_to_learn_from(rows: list[tuple[int, int]]) -> None:
-    with pytest.raises(TrainingError, match="no pair to learn from"):
+    with pytest.raises(NothingLeftError, match="no pair to learn from"):
         BatchSampler(pairs(rows, 1, 2), batch_size=4, seed=0)
 
 
