@@ -11,7 +11,7 @@ import pytest
 from graphrec.cli.settings import described
 from graphrec.config import RunConfig, TrainingConfig
 from graphrec.models import MODELS
-from graphrec.testing.subject import CHECKS
+from graphrec.testing.contract import CHECKS
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -9,9 +9,14 @@ from typing import Any
 
 from graphrec.models import model_class
 from graphrec.testing import inputs, learning, lists, saving, scoring
-from graphrec.testing.subject import CHECKS, NotApplicable, Subject
+from graphrec.testing.subject import REGISTERED, NotApplicable, Subject
 
-MODULES = (scoring, learning, lists, saving, inputs)  # whose import registers their checks
+MODULES = (scoring, learning, lists, saving, inputs)
+
+CHECKS = {
+    name: check for module in MODULES for name, check in REGISTERED.items() if check.__module__ == module.__name__
+}
+"""Every check by its name, in the order in which they run."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import pytest
 from graphrec.errors import UnknownNameError
 from graphrec.models import MODELS, TrainedModel
 from graphrec.testing import check_recommender
-from graphrec.testing.subject import CHECKS, Subject
+from graphrec.testing.contract import CHECKS
+from graphrec.testing.subject import Subject
 from tests.testing import toys
 
 UNTRAINED = {"another_seed_another_result", "its_loss", "a_step_alone", "it_learns", "stopped_and_resumed"}
