@@ -14,7 +14,7 @@ from graphrec.evaluation.baselines import evaluate_baselines
 from graphrec.graph import build_graph
 from graphrec.recommender import load
 from graphrec.runs import record_test, writing
-from graphrec.training import TRAIN_PARTS, part_csr
+from graphrec.training import TRAIN_PARTS, negatives_csr, part_csr
 
 PAIRED = ("recall@20", "ndcg@20")
 
@@ -69,4 +69,5 @@ def evaluate_runs(folders: Sequence[str | PathLike[str]], ks: tuple[int, ...] = 
 
 def _baselines(dataset: Dataset, ks: tuple[int, ...]) -> dict[str, Evaluation]:
     graph = build_graph(dataset, TRAIN_PARTS, knowledge=False)
-    return evaluate_baselines(graph, test=part_csr(dataset, Part.TEST), ks=ks)
+    test, negatives = part_csr(dataset, Part.TEST), negatives_csr(dataset, Part.TEST)
+    return evaluate_baselines(graph, test=test, ks=ks, negatives=negatives)

@@ -11,7 +11,6 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from graphrec.data import Part, synthetic
 from graphrec.training import Trainer
@@ -86,17 +85,6 @@ def test_labelled_rows_are_split_and_only_positives_become_interactions(script, 
         wanted = pairs.label.numpy() & (parts == part)
         assert user.tolist() == pairs.user[wanted].tolist() and item.tolist() == pairs.item[wanted].tolist()
     assert (pairs.split(seed=2)[1] != parts).any()
-
-
-def test_pairs_are_scored_each_for_its_user(script) -> None:
-    scores = torch.arange(5000.0).reshape(1000, 5)
-
-    class Model:
-        def score_block(self, users: torch.Tensor) -> torch.Tensor:
-            return scores[users]
-
-    user, item = torch.tensor([1, 1, 3, 700, 999]), torch.tensor([4, 0, 2, 1, 3])
-    assert script("clicks").pair_scores(Model(), user, item).tolist() == [9.0, 5.0, 17.0, 3501.0, 4998.0]
 
 
 def test_clicks_from_end_to_end(script, labelled: Path, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -26,18 +26,17 @@ from statistics import mean, stdev
 import numpy as np
 import torch
 from search_space import Options, View, once, read_toml, read_views
-from torch import Tensor
 
 from graphrec.data import Dataset, Part, read_dataset
 from graphrec.data.integers import read_columns
 from graphrec.errors import DataError
+from graphrec.evaluation import pair_scores
 from graphrec.evaluation.metrics import auc
 from graphrec.files import write_text
 from graphrec.models import Model
 from graphrec.training import fit_model
 
 SHARE = 0.2  # of all rows, for eval and again for test
-BLOCK = 512  # users scored at once
 
 
 def assign(rows: int, seed: int) -> np.ndarray:
@@ -88,17 +87,9 @@ class Labelled:
     def judge(self, model: Model, rows: np.ndarray) -> float:
         """AUC over some of the rows, those where ``rows`` is true."""
         kept = torch.from_numpy(rows)
-        return auc(pair_scores(model, self.user[kept], self.item[kept]), self.label[kept])
-
-
-def pair_scores(model: Model, user: Tensor, item: Tensor) -> Tensor:
-    """The score of each pair, float32 [n]; the pairs stand in the order of their users."""
-    scores = torch.empty(len(user))
-    for users in user.unique().split(BLOCK):
-        first, stop = (int(torch.searchsorted(user, users[end], right=end == -1)) for end in (0, -1))
-        place = torch.searchsorted(users, user[first:stop])
-        scores[first:stop] = model.score_block(users)[place, item[first:stop]]
-    return scores
+        size = self.whole.num_items
+        scores = pair_scores(model.score_block, self.user[kept], self.item[kept], num_items=size)
+        return auc(scores, self.label[kept])
 
 
 def fit(data: Dataset, view: View, options: Options, training: Options, seed: int) -> tuple[Model, int]:

@@ -51,7 +51,8 @@ def _remarks(found: Facts) -> Iterator[tuple[int, str]]:
     source = found["source"]
     yield source["duplicates"], "repeated rows, joined to one each"
     yield source["below_min_rating"], f"rows rated below {source['min_rating']}, left out"
-    yield source.get("negatives", 0), "rows labelled as no interaction, left out"
+    yield source.get("negatives", 0), "rows labelled as no interaction: they train nothing, and judge (AUC)"
+    yield source.get("both_labels", 0), "pairs labelled both ways: they count as interactions"
     yield source["duplicate_triples"], "repeated triples, joined to one each"
     yield found["test_users_without_train"], "users with test rows and no train row: they cannot be judged"
     yield found["pairs_in_train_and_test"], "pairs in both train and test: they cannot be hit"

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from graphrec.data.check import check_dataset
-from graphrec.data.dataset import Dataset, Interactions, Knowledge
+from graphrec.data.dataset import Dataset, Interactions, Knowledge, Pairs
 from graphrec.data.ids import IdMap
 from graphrec.data.reading import build_dataset, read_dataset
 from graphrec.data.split import Part
@@ -19,6 +19,7 @@ __all__ = [
     "IdMap",
     "Interactions",
     "Knowledge",
+    "Pairs",
     "Part",
     "build_dataset",
     "check_dataset",

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from graphrec.data.columns import KINDS
-from graphrec.data.dataset import Dataset, Interactions, Knowledge
+from graphrec.data.dataset import Dataset, Interactions, Knowledge, Pairs
 from graphrec.data.features import Side, make_features
 from graphrec.data.formats import Described, InteractionRows, KnowledgeRows
 from graphrec.data.ids import IdMap
-from graphrec.data.split import assign_parts
+from graphrec.data.split import assign_negatives, assign_parts
 from graphrec.data.tables import used
 from graphrec.data.values import UNTYPED
 from graphrec.errors import CombinationError, DataError, NothingLeftError, UsageError
@@ -45,9 +45,10 @@ class Listed:
 
 @dataclass(frozen=True)
 class Gathered(Listed):
-    """All that was read; ``rows`` are the interactions."""
+    """All that was read; ``rows`` are the interactions, ``negatives`` the pairs that are labelled as none."""
 
     rows: InteractionRows
+    negatives: InteractionRows | None = None
 
 
 def assemble(
@@ -57,12 +58,14 @@ def assemble(
     rows = data.rows
     if min_rating is not None:
         rows = _rated(rows, min_rating)
-    below = len(data.rows.is_test) - len(rows.is_test)
+    below = len(data.rows) - len(rows)
     nodes = number_nodes(data, rows.user.dictionary, rows.item.dictionary)
     split = split or default_split(rows.values, any_test=bool(rows.is_test.any()))
     interactions = _interactions(rows, nodes.users, nodes.items, split, seed)
     source |= {"split": split, "seed": seed, "min_rating": min_rating, "below_min_rating": below}
-    source["duplicates"] = len(rows.is_test) - len(interactions)
+    source["duplicates"] = len(rows) - len(interactions)
+    if data.negatives is not None:
+        nodes = replace(nodes, negatives=_negatives(data.negatives, nodes, interactions, seed, source))
     return replace(nodes, interactions=interactions, source=source | nodes.source)
 
 
@@ -198,6 +201,19 @@ def _interactions(rows: InteractionRows, users: IdMap, items: IdMap, split: str,
     check_given(split, any_test=bool(is_test.any()))
     part = assign_parts(user, item, split=split, seed=seed, timestamp=values.get("timestamp"), is_test=is_test)
     return Interactions(user, item, part, counts.astype(np.int32), **values)
+
+
+def _negatives(
+    rows: InteractionRows, nodes: Dataset, interactions: Interactions, seed: int, source: dict[str, Any]
+) -> Pairs:
+    """One entry for each distinct pair of label 0 that is no interaction too; ``source`` is told of the others."""
+    size = nodes.num_items
+    keys = np.unique(nodes.users.encode(rows.user).astype(np.int64) * size + nodes.items.encode(rows.item))
+    both = np.isin(keys, interactions.user.astype(np.int64) * size + interactions.item)
+    source["duplicates"] += len(rows) - len(keys)
+    source["both_labels"] = int(both.sum())
+    user, item = (place.astype(np.int32) for place in np.divmod(keys[~both], size))
+    return Pairs(user, item, assign_negatives(user, item, seed=seed))
 
 
 def runs(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from graphrec.data.folder import (
     read_attributes,
     read_header,
     read_interactions,
+    read_negatives,
     read_triples,
     write_header,
     write_interactions,
@@ -33,7 +34,34 @@ _TABLES = {"user_table": "users", "item_table": "items", "entity_table": "entiti
 
 
 @dataclass(frozen=True, eq=False)
-class Interactions:
+class Pairs:
+    """Distinct (user, item), sorted; all arrays of length n.
+
+    Args:
+        user, item: int32 indices.
+        part: uint8 values of Part.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    part: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def select(self, *parts: Part) -> tuple[np.ndarray, np.ndarray]:
+        """(user, item) of the entries in these parts, in order."""
+        chosen = np.isin(self.part, [int(part) for part in parts])
+        return self.user[chosen], self.item[chosen]
+
+    @staticmethod
+    def none() -> Pairs:
+        """No entry."""
+        return Pairs(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.uint8)))
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions(Pairs):
     """One entry for each distinct (user, item) of train and of test, sorted by (user, item); all arrays of length n.
 
     Arrays that come from a graph folder are read-only memory maps: ``graphrec.data.storage.blocks`` passes over more
@@ -47,21 +75,10 @@ class Interactions:
         rating, weight: float32 of the last of them, NaN where absent; None if no row has one.
     """
 
-    user: np.ndarray
-    item: np.ndarray
-    part: np.ndarray
     count: np.ndarray
     timestamp: np.ndarray | None = None
     rating: np.ndarray | None = None
     weight: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def select(self, *parts: Part) -> tuple[np.ndarray, np.ndarray]:
-        """(user, item) of the entries in these parts, in order."""
-        chosen = np.isin(self.part, [int(part) for part in parts])
-        return self.user[chosen], self.item[chosen]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +109,8 @@ class Dataset:
         user_table, item_table, entity_table: attributes as text, row i for index i, null where absent.
         source: where it came from and what was counted on the way; JSON-able.
         features: float32 [n, width] by kind of node and modality, row i for index i, NaN where nothing is known.
+        negatives: pairs labelled as no interaction (label 0). They judge beside the interactions of their part, are no
+            edges and train nothing.
     """
 
     users: IdMap
@@ -104,6 +123,7 @@ class Dataset:
     source: dict[str, Any] = field(default_factory=dict)
     entity_table: pa.Table | None = None
     features: Features = field(default_factory=dict)
+    negatives: Pairs = field(default_factory=Pairs.none)
 
     @property
     def num_users(self) -> int:
@@ -138,12 +158,13 @@ class Dataset:
         return _title(getattr(self, f"{kind}_table"), index) or self.node_id(node)[1]
 
     def fingerprint(self) -> str:
-        """A digest of ids, interactions with their parts, knowledge and features: equal for equal data alone."""
+        """A digest of ids, pairs with their parts, knowledge and features: equal for equal data alone."""
         digest = hashlib.sha256(json.dumps([self.counts(), self.knowledge.relations]).encode())
         for ids in (self.users, self.items, self.entities):
             for part in ids.parts(BLOCK):
                 digest.update(part.data)
         named = {**_columns(self.interactions), **_columns(self.knowledge), **named_features(self.features)}
+        named |= {f"negatives.{name}": column for name, column in self._negative_columns().items()}
         for name, value in named.items():
             digest.update(name.encode())
             for (block,) in blocks(value):
@@ -158,6 +179,7 @@ class Dataset:
             getattr(self, name).save(root / "ids" / f"{name}.parquet")
         write_interactions(_columns(self.interactions), root / "tables" / "interactions")
         write_table(_columns(self.knowledge), root / "tables" / "knowledge.parquet")
+        write_table(self._negative_columns() or None, root / "tables" / "negatives.parquet")
         for attribute, name in _TABLES.items():
             write_table(getattr(self, attribute), root / "tables" / f"{name}.parquet")
         save_features(self.features, root / "tables" / "features")
@@ -180,12 +202,14 @@ class Dataset:
         }
         knowledge = tables / "knowledge.parquet"
         triples = read_triples(knowledge, counts.knowledge, header.relations, sum(sizes.values()))
+        negatives = read_negatives(tables / "negatives.parquet", counts.negatives, counts.users, counts.items)
         return cls(
             **ids,
             interactions=Interactions(**read_interactions(tables / "interactions", header)),
             knowledge=Knowledge(**triples, relations=tuple(header.relations)),
             source=header.source,
             features=load_features(header.features, {"user": counts.users, "item": counts.items}, tables / "features"),
+            negatives=Pairs(**negatives) if negatives else Pairs.none(),
             **attributes,
         )
 
@@ -198,7 +222,7 @@ class Dataset:
         """
         return Header.model_validate(
             {
-                "counts": self.counts() | {"interactions": rows},
+                "counts": self.counts() | {"interactions": rows, "negatives": len(self.negatives)},
                 "columns": columns,
                 "relations": list(self.knowledge.relations),
                 "source": source,
@@ -209,6 +233,10 @@ class Dataset:
     def counts(self) -> dict[str, int]:
         sizes = {"users": self.num_users, "items": self.num_items, "entities": self.num_entities}
         return sizes | {"interactions": len(self.interactions), "knowledge": len(self.knowledge)}
+
+    def _negative_columns(self) -> dict[str, np.ndarray]:
+        """The columns of the pairs of label 0; none where there are no such pairs."""
+        return _columns(self.negatives) if len(self.negatives) else {}
 
     def _locate(self, node: int) -> tuple[str, int]:
         if not 0 <= node < self.num_nodes:
@@ -224,5 +252,5 @@ def _title(table: pa.Table | None, index: int) -> str | None:
     return table["title"][index].as_py() if table is not None and "title" in table.column_names else None
 
 
-def _columns(record: Interactions | Knowledge) -> dict[str, np.ndarray]:
+def _columns(record: Pairs | Knowledge) -> dict[str, np.ndarray]:
     return {name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)}

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from graphrec.data.features import NAME
+from graphrec.data.split import Part
 from graphrec.data.storage import open_column, write_column
 from graphrec.errors import GraphFolderError
 from graphrec.files import atomic_path, read_json, write_text
@@ -29,6 +30,7 @@ COLUMNS = {  # of the interactions, in the folder tables/interactions
     "rating": np.float32,
     "weight": np.float32,
 }
+NEGATIVES = {"user": pa.int32(), "item": pa.int32(), "part": pa.uint8()}
 TRIPLES = {"head": pa.int32(), "relation": pa.int32(), "tail": pa.int32()}
 AGAIN = "build the folder anew"
 MAKE = "make a graph folder with: graphrec build interactions.csv --out graph/"
@@ -47,6 +49,7 @@ class Counts(BaseModel):
     entities: Count
     interactions: NonNegativeInt
     knowledge: NonNegativeInt
+    negatives: NonNegativeInt = 0
 
 
 class Header(BaseModel):
@@ -168,11 +171,27 @@ def read_triples(path: Path, rows: int, relations: Sequence[str], num_nodes: int
     Raises:
         DataError: damaged, other columns, or a number that no node or relation has.
     """
+    return _read_numbers(path, rows, TRIPLES, (num_nodes, len(relations), num_nodes))
+
+
+def read_negatives(path: Path, rows: int, users: int, items: int) -> dict[str, np.ndarray]:
+    """The columns of the pairs of label 0; none where there are no such pairs, and no file then.
+
+    Raises:
+        DataError: missing or damaged, other columns, or a number that no user, item or part has.
+    """
+    return _read_numbers(path, rows, NEGATIVES, (users, items, len(Part))) if rows else {}
+
+
+def _read_numbers(
+    path: Path, rows: int, columns: dict[str, pa.DataType], ends: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Columns of these types, with numbers from 0 to below the end of each."""
     table = read_table(path, rows)
-    if dict(zip(table.column_names, table.schema.types, strict=True)) != TRIPLES:
-        raise GraphFolderError(f"{path}: holds {', '.join(table.column_names)} and not {', '.join(TRIPLES)}", AGAIN)
-    for name, end in (("head", num_nodes), ("relation", len(relations)), ("tail", num_nodes)):
+    if dict(zip(table.column_names, table.schema.types, strict=True)) != columns:
+        raise GraphFolderError(f"{path}: holds {', '.join(table.column_names)} and not {', '.join(columns)}", AGAIN)
+    for name, end in zip(columns, ends, strict=True):
         values = table[name].to_numpy()
         if table[name].null_count or (len(values) and not 0 <= values.min() <= values.max() < end):
             raise GraphFolderError(f"{path}: {name} holds numbers outside [0, {end})", AGAIN)
-    return {name: table[name].to_numpy() for name in TRIPLES}
+    return {name: table[name].to_numpy() for name in columns}

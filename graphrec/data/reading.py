@@ -149,9 +149,10 @@ def read_in_memory(request: Request, file: TextIO | None = None) -> Dataset:
     source: dict[str, Any] = {"format": folder.format if folder else "table"}
     source["files"] = request.files()
     source["rows"] = {**_folder_rows(folder), **reader.read}
-    source["negatives"] = folder.negatives if folder else 0
+    negatives = folder.negatives if folder else None
+    source["negatives"] = len(negatives or ())
     source["skipped"] = reader.skipped()
-    gathered = Gathered(**vars(listed), rows=rows)
+    gathered = Gathered(**vars(listed), rows=rows, negatives=negatives)
     return assemble(gathered, source, split=request.split, seed=request.seed, min_rating=request.min_rating)
 
 
@@ -204,4 +205,4 @@ def _folder_rows(folder: Folder | None) -> dict[str, int]:
     if folder is None:
         return {}
     triples = len(folder.knowledge.relation) if folder.knowledge else 0
-    return {"interactions": len(folder.interactions.is_test) + folder.negatives, "knowledge": triples}
+    return {"interactions": len(folder.interactions) + len(folder.negatives or ()), "knowledge": triples}

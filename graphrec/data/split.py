@@ -17,6 +17,7 @@ FEWEST = 5  # train rows from which a user gives some to select and blend
 NEEDS = {"given": "is_test", "last": "timestamp", "time": "timestamp"}  # the column that a split goes by
 SPANS = 1 << 16  # of time, counted in one pass
 _TEST_STREAM, _HELD_STREAM = 0, 1  # keep the draws of the two steps apart
+_NEGATIVES = 2  # added to both: pairs of label 0 are drawn apart from those of label 1
 
 
 class Part(IntEnum):
@@ -73,6 +74,15 @@ def assign_parts(
     if split == "time":
         cut = newest_cut(lambda: iter([np.asarray(timestamp)]), round(TEST_SHARE * len(user)))
     return Splitter(split, seed, cut).assign(user, item, timestamp=timestamp, is_test=is_test)
+
+
+def assign_negatives(user: np.ndarray, item: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """The part of each pair of label 0: by the rule of ``random``, with draws of their own. Arguments as assign_parts.
+
+    >>> np.bincount(assign_negatives(np.zeros(10, int), np.arange(10)), minlength=4).tolist()
+    [6, 1, 1, 2]
+    """
+    return Splitter("random", seed, stream=_NEGATIVES).assign(user, item, timestamp=None, is_test=None)
 
 
 def check_needs(split: str, columns: Container[str]) -> None:
@@ -136,12 +146,13 @@ class Splitter:
         split: one of SPLITS.
         seed: of all random choices.
         cut: for the split ``time``, where the newest rows of the data set begin.
+        stream: of the draws of one seed.
     """
 
-    def __init__(self, split: str, seed: int, cut: Cut | None = None) -> None:
+    def __init__(self, split: str, seed: int, cut: Cut | None = None, stream: int = 0) -> None:
         self.split = split
-        self._test_draws = np.random.default_rng([seed, _TEST_STREAM])
-        self._held_draws = np.random.default_rng([seed, _HELD_STREAM])
+        self._test_draws = np.random.default_rng([seed, stream + _TEST_STREAM])
+        self._held_draws = np.random.default_rng([seed, stream + _HELD_STREAM])
         self._cut = cut
         self._at_cut = 0  # rows at the time of the cut so far
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphrec.errors import ArrayError, NothingLeftError, SettingError
 from graphrec.evaluation import metrics as m
+from graphrec.evaluation.pairs import labelled_auc
 from graphrec.ranking import entries, rank
 from graphrec.sparse import CSR
 
@@ -19,7 +20,8 @@ class Evaluation:
     """What one full ranking is worth.
 
     Attributes:
-        metrics: ``name@k`` → mean over the judged users, or the value of all lists together (coverage, gini).
+        metrics: ``name@k`` → mean over the judged users, or the value of all lists together (coverage, gini); ``auc``
+            where there are negatives.
         per_user: one row a judged user: ``user_index`` and its value of every metric that has one, for paired tests.
         num_users: users judged.
         num_left_out: users not judged, for want of a test item or of a training row.
@@ -41,6 +43,7 @@ def evaluate(
     ks: Sequence[int] = (10, 20),
     allowed: Tensor | None = None,
     block_size: int | None = None,
+    negatives: CSR | None = None,
 ) -> Evaluation:
     """Rank all items that a user has not trained on, and judge the lists against the test items.
 
@@ -55,6 +58,7 @@ def evaluate(
         ks: lengths of the list to judge.
         allowed: bool [I], the items to choose from; all if None.
         block_size: users scored at once; chosen by ``rank`` if None.
+        negatives: CSR [U, I] of pairs labelled as no interaction, against which ``auc`` judges those of ``test``.
 
     Raises:
         DataError: no user can be judged.
@@ -95,6 +99,8 @@ def evaluate(
         table |= own
         overall |= {name: float(value.mean()) for name, value in own.items()}
         overall |= _catalogue(ranked, allowed, train.num_cols, k)
+    if negatives is not None and negatives.num_edges:
+        overall["auc"] = labelled_auc(score_block, test, negatives)
     per_user = pd.DataFrame({name: value.cpu().numpy() for name, value in table.items()})
     return Evaluation(overall, per_user, len(users), train.num_rows - len(users), num_unknown)
 

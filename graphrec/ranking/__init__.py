@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphrec.ranking.blocks import Ranking, entries, rank, topk_rows
+from graphrec.ranking.blocks import Ranking, check_nan, entries, rank, topk_rows, users_at_once
 from graphrec.ranking.tiles import rank_vectors
 
-__all__ = ["Ranking", "entries", "rank", "rank_vectors", "topk_rows"]
+__all__ = ["Ranking", "check_nan", "entries", "rank", "rank_vectors", "topk_rows", "users_at_once"]

@@ -58,7 +58,7 @@ def rank(
         num_items: I.
         seen: CSR [U, I] of pairs to leave out; its row is the user number.
         allowed: bool [I], the items to choose from; all if None.
-        block_size: users scored at once; by default as many as fill 24 MiB, but 64 to 4096, and a multiple of 64.
+        block_size: users scored at once; ``users_at_once`` by default.
 
     Raises:
         TrainingError: a score is not a number.
@@ -69,8 +69,7 @@ def rank(
     tensor([[1, 2, 0]])
     """
     check_k(k)
-    if block_size is None:
-        block_size = min(max(_BLOCK_BYTES // (4 * max(num_items, 1)) // 64, 1), 64) * 64
+    block_size = users_at_once(num_items) if block_size is None else block_size
     blocks = [
         _rank_block(score_block(block), block, min(k, num_items), num_items, seen, allowed)
         for block in users.split(block_size)
@@ -80,6 +79,15 @@ def rank(
         empty = torch.empty(0, min(k, num_items), device=users.device)
         return Ranking(empty.long(), empty)
     return Ranking(torch.cat([items for _, items in blocks]), torch.cat([scores for scores, _ in blocks]))
+
+
+def users_at_once(num_items: int) -> int:
+    """As many users as have 24 MiB of scores, but 64 to 4096, and a multiple of 64.
+
+    >>> users_at_once(10), users_at_once(40_000), users_at_once(10**9)
+    (4096, 128, 64)
+    """
+    return min(max(_BLOCK_BYTES // (4 * max(num_items, 1)) // 64, 1), 64) * 64
 
 
 def topk_rows(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphrec.data import Dataset, Part
 from graphrec.errors import ArrayError, CombinationError, SettingError, SplitError
-from graphrec.evaluation import Evaluation, evaluate
+from graphrec.evaluation import Evaluation, evaluate, pair_scores
 from graphrec.explain import explain_pair
 from graphrec.models import Model, VectorModel, views_of
 from graphrec.ranking import rank
@@ -25,10 +25,7 @@ from graphrec.recommender.ranker import Ranker
 from graphrec.runs import Run, check_free, extend_run, finish_run, start_run, writing
 from graphrec.sampling import Fanout
 from graphrec.sparse import CSR
-from graphrec.training import part_csr
-
-BLOCK = 1024
-"""Users scored at once."""
+from graphrec.training import negatives_csr, part_csr
 
 
 class Recommender:
@@ -161,15 +158,9 @@ class Recommender:
         """
         if len(users) != len(items):
             raise ArrayError(f"users and items must pair up, got {len(users)} and {len(items)}")
-        user, row = np.unique(self.dataset.users.index(users, "user"), return_inverse=True)
-        item = self.dataset.items.index(items, "item")
-        result = np.empty(len(row), dtype=np.float32)
-        for first in range(0, len(user), BLOCK):
-            numbers = torch.as_tensor(user[first : first + BLOCK], dtype=torch.int64, device=self.model.graph.device)
-            scores = self.model.score_block(numbers).cpu().numpy()
-            here = (row >= first) & (row < first + BLOCK)
-            result[here] = scores[row[here] - first, item[here]]
-        return result
+        pairs = (self.dataset.users.index(users, "user"), self.dataset.items.index(items, "item"))
+        user, item = (torch.as_tensor(one, dtype=torch.int64, device=self.model.graph.device) for one in pairs)
+        return pair_scores(self.model.score_block, user, item, num_items=self.dataset.num_items).cpu().numpy()
 
     def similar_items(self, items: Sequence[str], k: int = 10) -> pd.DataFrame:
         """The items most like each given one: item_id, similar_id, score, rank.
@@ -230,7 +221,7 @@ class Recommender:
         return Recommender(extend_run(self.run, data, fanout))
 
     def evaluate(self, ks: tuple[int, ...] = (10, 20)) -> Evaluation:
-        """Full ranking on the test rows: all items, train rows masked.
+        """Full ranking on the test rows: all items, train rows masked; and AUC where there are pairs of label 0.
 
         Raises:
             DataError: there are no test rows.
@@ -238,7 +229,9 @@ class Recommender:
         test = part_csr(self.dataset, Part.TEST, self.model.graph.device)
         if test.num_edges == 0:
             raise SplitError("this dataset has no test rows", "build it with --split last, random or time, or --test")
-        return evaluate(self.model.score_block, train=self._ranker.train_rows, test=test, ks=ks)
+        negatives = negatives_csr(self.dataset, Part.TEST, test.device)
+        train = self._ranker.train_rows
+        return evaluate(self.model.score_block, train=train, test=test, ks=ks, negatives=negatives)
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write a run folder.

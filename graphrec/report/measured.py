@@ -27,8 +27,9 @@ MEANING = {
     "diversity": "how little the audiences of a list's items overlap",
     "coverage": "share of the catalogue that somebody is shown",
     "gini": "how unevenly items are shown: 0 all alike, 1 only one",
+    "auc": "chance that a test pair scores above one that is labelled as no interaction",
 }
-ACCURACY = ("recall", "ndcg", "precision", "f1", "map", "mrr", "hit_rate")
+ACCURACY = ("recall", "ndcg", "precision", "f1", "map", "mrr", "hit_rate", "auc")
 
 
 def headline(run: Run) -> Html:
@@ -62,11 +63,14 @@ def metrics_section(run: Run) -> Html:
     if not columns:
         absent = "Nothing was measured: no training rows were held out, and the test rows have not been read."
         return page.section("Quality", page.tag("p", absent))
-    cutoffs = sorted({int(metric.split("@")[1]) for values in columns.values() for metric in values}, reverse=True)
-    tables = [_metric_table(cutoff, columns) for cutoff in cutoffs]
+    measured = {metric for values in columns.values() for metric in values}
+    cutoffs = sorted({int(metric.split("@")[1]) for metric in measured if "@" in metric}, reverse=True)
+    tables = [_metric_table(f"Lists of {cutoff}", f"@{cutoff}", columns) for cutoff in cutoffs]
     more = [page.tag("details", page.tag("summary", "Shorter lists"), *tables[1:])] if tables[1:] else []
     unread = [] if test else [page.tag("p", "The test rows have not been read yet.", class_="quiet")]
-    return page.section("Quality", page.tag("p", Html(note)), *unread, tables[0], *more)
+    labelled = {name: values for name, values in columns.items() if "auc" in values}
+    pairs = [_metric_table("Labelled pairs", "", labelled)] if labelled else []
+    return page.section("Quality", page.tag("p", Html(note)), *unread, tables[0], *pairs, *more)
 
 
 def curves_section(run: Run) -> Html | None:
@@ -144,11 +148,12 @@ def _parts(run: Run) -> tuple[dict[str, float], dict[str, float], dict[str, dict
     return metrics.get("valid") or {}, metrics.get("test") or {}, metrics.get("baselines") or {}
 
 
-def _metric_table(cutoff: int, columns: Mapping[str, Mapping[str, float]]) -> Html:
-    names = [name for name in MEANING if any(f"{name}@{cutoff}" in values for values in columns.values())]
+def _metric_table(title: str, ending: str, columns: Mapping[str, Mapping[str, float]]) -> Html:
+    """The metrics whose names have this ending."""
+    names = [name for name in MEANING if any(name + ending in values for values in columns.values())]
     rows = []
     for name in names:
-        values = [column.get(f"{name}@{cutoff}") for column in columns.values()]
+        values = [column.get(name + ending) for column in columns.values()]
         # only numbers on the same rows are compared
         tested = [value for key, value in zip(columns, values, strict=True) if key != VALID]
         best = max((v for v in tested if v is not None), default=None) if name in ACCURACY and len(tested) > 1 else None
@@ -160,13 +165,13 @@ def _metric_table(cutoff: int, columns: Mapping[str, Mapping[str, float]]) -> Ht
             for key, value in zip(columns, values, strict=True)
         ]
         rows.append((label, *cells))
-    return page.table(f"Lists of {cutoff}; the best on the test rows is bold", ["metric", *columns], rows)
+    return page.table(f"{title}; the best on the test rows is bold", ["metric", *columns], rows)
 
 
 def _label(metric: str) -> str:
     """``ndcg@20`` as people write it."""
     name, *cutoff = metric.split("@")
-    written = name.upper() if name in ("ndcg", "map", "mrr", "f1") else name.replace("_", " ").capitalize()
+    written = name.upper() if name in ("ndcg", "map", "mrr", "f1", "auc") else name.replace("_", " ").capitalize()
     return "@".join([written, *cutoff])
 
 

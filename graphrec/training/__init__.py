@@ -11,6 +11,7 @@ from graphrec.training.fitting import (
     checked_device,
     fit_model,
     graph_for,
+    negatives_csr,
     part_csr,
     parts_of,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "graph_for",
     "held_by",
     "infer_vectors",
+    "negatives_csr",
     "part_csr",
     "parts_of",
     "settle_vectors",

@@ -213,6 +213,12 @@ def part_csr(dataset: Dataset, part: Part, device: torch.device | str = "cpu") -
     return rows_csr(dataset, (part,)).to(device)
 
 
+def negatives_csr(dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> CSR:
+    """The pairs of one part that are labelled as no interaction, CSR [U, I]."""
+    user, item = dataset.negatives.select(part)
+    return CSR.from_pairs(user, item, dataset.num_users, dataset.num_items).to(device)
+
+
 def checked_device(name: str) -> torch.device:
     """A torch device that this machine has.
 

@@ -271,7 +271,8 @@ def test_a_folder_of_labelled_pairs(tmp_path: Path) -> None:
     data = read_dataset(tmp_path)
     assert pairs(data) == {("0", "1"), ("1", "0")} and names(data.items) == ["0", "1", "2"]
     assert triples(data) == [(("item", "0"), "by", ("entity", "3")), (("item", "1"), "in", ("entity", "3"))]
-    assert data.source["negatives"] == 1 and data.source["rows"] == {"interactions": 3, "knowledge": 2}
+    assert len(data.negatives) == data.source["negatives"] == 1
+    assert data.source["rows"] == {"interactions": 3, "knowledge": 2}
     write(tmp_path, kg="0\tby\t3\n2\tin\t3\n")  # no longer row for row
     assert read_dataset(tmp_path).knowledge.relations == ("0", "1")
 

@@ -50,6 +50,12 @@ def test_lastfm_with_knowledge() -> None:
     assert len(data.knowledge) == 15_518 and len(data.knowledge.relations) == 60
     assert "film.actor.film" in data.knowledge.relations
     assert int((data.knowledge.head == data.knowledge.tail).sum()) == 49
+    assert len(data.negatives) == data.source["negatives"] == 21_173 and data.source["both_labels"] == 0
+    parts = [np.bincount(rows.part, minlength=4).tolist() for rows in (data.interactions, data.negatives)]
+    assert parts[0] == parts[1]  # each user has as many rows of label 0 as of label 1
+    size = data.num_items
+    used, unused = (rows.user.astype(np.int64) * size + rows.item for rows in (data.interactions, data.negatives))
+    assert not np.intersect1d(used, unused).size
 
 
 def test_amazon_beauty_with_knowledge() -> None:
@@ -118,7 +124,7 @@ def test_movielens_in_the_forms_of_others(tmp_path: Path) -> None:
 def test_book_crossing() -> None:
     data = read_dataset(folder("book-crossing-kg"))
     assert (data.num_users, data.num_items, data.num_items + data.num_entities) == (17_860, 14_967, 77_903)
-    assert len(data.interactions) == data.source["negatives"] == 139_746 // 2
+    assert len(data.interactions) == len(data.negatives) == data.source["negatives"] == 139_746 // 2
     assert len(data.knowledge) == 151_500 and len(data.knowledge.relations) == 25
     assert int((np.bincount(data.interactions.user) == 1).sum()) == 11_091
 

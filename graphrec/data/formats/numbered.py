@@ -92,29 +92,33 @@ def _read_places(path: Path, user: np.ndarray, item: np.ndarray) -> dict[str, np
 
 
 def read_pairs_folder(path: Path) -> Folder:
-    """Label-1 rows are interactions; label-0 rows were sampled as negatives and are only counted."""
+    """Rows of label 1 are interactions; those of label 0, which whoever made the set has drawn, are negatives."""
     rows = read_columns(path / PAIRS, 3)
     odd = np.flatnonzero(rows[:, 2] > 1)
     if len(odd):
         raise BadRowError(
             f"{path / 'ratings_final.txt'}: label {rows[odd[0], 2]} of row {odd[0] + 1} is neither 0 nor 1"
         )
-    positive = rows[rows[:, 2] == 1]
-    if not len(positive):
+    if not rows[:, 2].any():
         raise NothingLeftError(f"{path / 'ratings_final.txt'}: no row has label 1")
     count = int(rows[:, 1].max()) + 1
     triples = _read_triples(path)
-    interactions = InteractionRows(encode(positive[:, 0]), encode(positive[:, 1]), np.zeros(len(positive), dtype=bool))
     return Folder(
         "pairs",
-        interactions,
+        _labelled(rows, 1),
         False,
         _knowledge(triples, count, _aligned_names(path, triples)),
         _describe(distinct(rows[:, 0])),
         _describe(_union(rows[:, 1], _below(triples, count, inside=True))),
         _describe(_below(triples, count, inside=False)),
-        negatives=len(rows) - len(positive),
+        negatives=_labelled(rows, 0),
     )
+
+
+def _labelled(rows: np.ndarray, label: int) -> InteractionRows:
+    """The pairs of one label."""
+    user, item, _ = rows[rows[:, 2] == label].T
+    return InteractionRows(encode(user), encode(item), np.zeros(len(user), dtype=bool))
 
 
 @dataclass(frozen=True)

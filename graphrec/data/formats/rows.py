@@ -22,6 +22,9 @@ class InteractionRows:
     is_test: np.ndarray
     values: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self.is_test)
+
 
 @dataclass(frozen=True)
 class KnowledgeRows:
@@ -45,7 +48,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a known folder holds; ``negatives`` counts the label-0 rows, which are no edges."""
+    """What a known folder holds; ``negatives`` are the pairs of label 0, which are no interactions."""
 
     format: str
     interactions: InteractionRows
@@ -54,4 +57,4 @@ class Folder:
     users: Described
     items: Described
     entities: Described
-    negatives: int = 0
+    negatives: InteractionRows | None = None
