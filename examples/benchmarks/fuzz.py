@@ -61,12 +61,11 @@ def prepared(target: str, folder: Path) -> tuple[st.SearchStrategy[Any], Callabl
     return drawn, lambda drawn, place: check_run(wholes, *drawn, place)
 
 
-def work(target: str, first: int, stop: float, out: Path, told: Connection) -> None:
-    """A process: rounds of inputs until the time is over; each input's outcome is told.
+def work(target: str, first: int, seconds: float, out: Path, told: Connection) -> None:
+    """A process: rounds of inputs until the time is over; that it begins, and each input's outcome, is told.
 
     Args:
         first: seed of the first round.
-        stop: time to end at.
         out: where the input at hand lies, and those that fail.
         told: hears (outcome, what went wrong) of each input.
     """
@@ -74,7 +73,7 @@ def work(target: str, first: int, stop: float, out: Path, told: Connection) -> N
     with tempfile.TemporaryDirectory() as folder:
         strategy, check = prepared(target, Path(folder))
         told.send(("", ""))
-        number = first
+        stop, number = time.time() + seconds, first
         while time.time() < stop:
             one_round(strategy, partial(attempt, check, stop, out / f"{target}-now", told), number)
             number += 1
@@ -116,17 +115,20 @@ def fuzz(target: str, seconds: float, first: int, out: Path) -> tuple[Counter[st
     Returns:
         How many inputs had which outcome, and the names of the failures.
     """
-    counts, failures, stop = Counter[str](), set[str](), time.time() + seconds
+    counts, failures = Counter[str](), set[str]()
     spawn = multiprocessing.get_context("spawn")
-    while time.time() < stop:
+    while seconds > 0:
         ours, theirs = spawn.Pipe(duplex=False)
-        child = spawn.Process(target=work, args=(target, first, stop, out, theirs))
+        child = spawn.Process(target=work, args=(target, first, seconds, out, theirs))
         child.start()
         theirs.close()
+        ours.recv()
+        began = time.time()
         died = listen(ours, counts, failures)
         child.kill()
         child.join()
-        if died and time.time() < stop:
+        seconds -= time.time() - began
+        if died and seconds > 0:
             name = f"{died}-{target}-{len(failures)}"
             (out / f"{target}-now").rename(out / name)
             counts["failed"] += 1
@@ -141,8 +143,7 @@ def listen(told: Connection, counts: Counter[str], failures: set[str]) -> str:
     try:
         while told.poll(PATIENCE):
             code, name = told.recv()
-            if code:
-                counts[code] += 1
+            counts[code] += 1
             failures |= {name} - {""}
         return "hang"
     except EOFError:
