@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
@@ -150,7 +151,7 @@ def map_array(path: str | os.PathLike[str], mode: Literal["r", "c"] = "c") -> np
             if np.lib.format.read_magic(file) != (1, 0):
                 raise ValueError("not version 1.0 of the format")
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        except (RecursionError, MemoryError, TypeError) as error:
+        except (RecursionError, MemoryError, TypeError, TokenError) as error:
             raise ValueError(f"no header of an array: {error}") from None
         start, size = file.tell(), os.fstat(file.fileno()).st_size
     needed = start + math.prod(shape) * dtype.itemsize

@@ -62,7 +62,8 @@ def _standardised(table: pa.Table) -> np.ndarray | None:
     columns = []
     for column in table.columns:
         values = pc.cast(column, pa.float64()).to_numpy()
-        deviation = np.nanstd(values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            deviation = np.nanstd(values)
         if np.isfinite(deviation) and deviation > 0:
             columns.append((values - np.nanmean(values)) / deviation)
     if not columns:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from graphrec.data.columns import MOVIELENS
-from graphrec.data.text import COLONS, TextFile, TextForm, as_text, check_text, wrong_encoding
+from graphrec.data.text import COLONS, TextFile, TextForm, as_text, check_text, too_long, wrong_encoding
 from graphrec.errors import ColumnError, DamagedTableError, DataError, NothingLeftError
 
 TEXT_BYTES = 1 << 23  # parsed together, and about the longest row
@@ -127,6 +127,5 @@ def _not_readable(file: DelimitedFile, error: pa.ArrowInvalid) -> DataError:
         return wrong_encoding(file.text)
     if "straddling" in str(error):
         size, line = max((len(text), line) for line, _, text in file.text.rows())
-        hint = "shorten it; perhaps a line end is missing"
-        return DamagedTableError(f"{file.path}, line {line}: a row of {size:,} characters is too long to be read", hint)
+        return too_long(file.path, line, size)
     return DamagedTableError(f"{file.path}: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,9 @@ BY_SUFFIX |= dict.fromkeys((".inter", ".kg", ".link", ".item", ".user"), "\t")  
 COLONS = "::"  # of MovieLens, whose .dat files have no header row
 UNIT = "\x1f"  # stands for a delimiter of several characters, while a file is read
 BLOCK = 1 << 24  # bytes looked at together
+FIELD = 1 << 30  # bytes, the longest field
 
-csv.field_size_limit(1 << 30)  # a long field is judged like any other value, not by the csv module
+csv.field_size_limit(FIELD)  # a long field is judged like any other value, not by the csv module
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,14 @@ class TextForm:
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        if self.delimiter is not None and (not self.delimiter or set(self.delimiter) & set('"\r\n\x00')):
+        if self.delimiter is not None and not re.fullmatch('[^"\r\n\x00\ud800-\udfff]+', self.delimiter):
             rule = "delimiter must be characters other than quotes and line ends"
             raise SettingError(f"{rule}, got {self.delimiter!r}", "write a tab as '\\t' or tab")
         try:
-            " ".encode(self.encoding)
-        except LookupError as error:
+            blank = " ".encode(self.encoding)
+            blank.decode(self.encoding, "replace")
+            pa.transcoding_input_stream(pa.BufferReader(blank), self.encoding, "utf-8").read()
+        except (LookupError, ValueError, AttributeError) as error:  # idna and punycode are not for whole texts
             raise SettingError(f"encoding {self.encoding!r} is not known", "utf-8, latin-1 and utf-16 are") from error
 
 
@@ -58,7 +62,7 @@ class TextFile:
 
     Args:
         path: the file.
-        delimiter: where it has several characters, quotes mean nothing.
+        delimiter: where it has several bytes, quotes mean nothing.
         encoding: of the text.
     """
 
@@ -73,7 +77,7 @@ class TextFile:
     @property
     def quoted(self) -> bool:
         """Whether a field may stand in quotes."""
-        return len(self.delimiter) == 1
+        return len(self.delimiter.encode()) == 1
 
     @property
     def mark(self) -> str:
@@ -97,15 +101,15 @@ class TextFile:
             strict: refuse quotes that do not match.
 
         Raises:
-            DamagedTableError: they do not.
+            DamagedTableError: they do not, or a field is longer than ``FIELD``.
         """
         encoding = "utf-8-sig" if self.is_utf8 else self.encoding
         seen: list[str] = []
+        line = 1
         with open(self.path, encoding=encoding, errors="replace", newline="") as lines:
             heard = self._heard(lines, seen)
             form: dict[str, Any] = {} if self.quoted else {"quoting": csv.QUOTE_NONE}
             reader = csv.reader(heard, delimiter=self.mark, strict=strict, **form)
-            line = 1
             try:
                 for fields in reader:
                     if fields:
@@ -113,6 +117,8 @@ class TextFile:
                     seen.clear()
                     line = reader.line_num + 1
             except csv.Error as error:
+                if "larger than" in str(error):
+                    raise too_long(self.path, line, FIELD) from None
                 message = f"{self.path}, line {line}: the quotes of this row do not match ({error})"
                 hint = 'close each quoted field, and write a quote inside one as ""'
                 raise DamagedTableError(message, hint) from error
@@ -146,8 +152,11 @@ def as_text(path: Path, form: TextForm) -> TextFile:
     One setting then serves tables of two forms.
     """
     encoding = "utf-8-sig" if codecs.lookup(form.encoding).name == "utf-8" else form.encoding
-    with open(path, encoding=encoding, errors="replace") as lines:
-        first = lines.readline(BLOCK)
+    try:
+        with open(path, encoding=encoding, errors="replace") as lines:
+            first = lines.readline(BLOCK)
+    except UnicodeError as error:  # UTF-16 without the mark of its byte order
+        raise wrong_encoding(TextFile(path, "", form.encoding)) from error
     if "\0" in first:
         raise _nul(path, 1)
     delimiter = form.delimiter
@@ -169,10 +178,15 @@ def check_text(file: TextFile) -> None:
 
 
 def _check_bytes(file: TextFile) -> bool:
-    """Refuse NUL bytes, and the mark where it stands for others; return whether the file holds quotes."""
-    quotes, lines, text = False, 1, file.text()
+    """Refuse NUL bytes, bytes that are no text, and the mark where it stands for others; return whether it has quotes.
+
+    Columns that nobody reads are looked at too: pyarrow loses a row that has a field too few and is not UTF-8.
+    """
+    quotes, lines, text, decoder = False, 1, file.text(), codecs.getincrementaldecoder("utf-8")()
     try:
         while content := text.read(BLOCK):
+            if not content.isascii() or decoder.getstate()[0]:
+                decoder.decode(content)
             place = content.find(0)
             if place >= 0:
                 raise _nul(file.path, lines + content.count(b"\n", 0, place))
@@ -180,6 +194,7 @@ def _check_bytes(file: TextFile) -> bool:
                 raise DamagedTableError(f"{file.path}: holds the control character {UNIT!r}", "take it out")
             quotes = quotes or b'"' in content
             lines += content.count(b"\n")
+        decoder.decode(b"", True)
     except UnicodeError as error:
         raise wrong_encoding(file) from error
     return quotes
@@ -188,6 +203,12 @@ def _check_bytes(file: TextFile) -> bool:
 def _nul(path: Path, line: int) -> DataError:
     message = f"{path}, line {line}: a NUL byte; the file is damaged, compressed or UTF-16"
     return DamagedTableError(message, "save it as UTF-8 text, or name its encoding: --encoding utf-16")
+
+
+def too_long(path: Path, line: int, size: int) -> DataError:
+    """The error for a row that is longer than what is read at once."""
+    hint = "shorten it; perhaps a line end is missing"
+    return DamagedTableError(f"{path}, line {line}: a row of {size:,} characters is too long to be read", hint)
 
 
 def wrong_encoding(file: TextFile) -> DataError:

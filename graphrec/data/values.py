@@ -163,13 +163,15 @@ def _seconds(column: pa.ChunkedArray) -> np.ndarray:
 
 def _read_times(column: pa.ChunkedArray) -> np.ndarray:
     """Uniform columns at once; mixed or broken ones value by value; −1 where no time can be read."""
-    for kind in (pa.int64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
+    kinds = (pa.int64(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
+    hexadecimal = pc.any(pc.or_(pc.starts_with(column, "0x"), pc.starts_with(column, "0X"))).as_py()
+    for kind in () if hexadecimal else kinds:  # pyarrow would read it as a number
         try:
             parsed = pc.cast(column, kind)
         except pa.ArrowInvalid:
             continue
         return _integers(parsed) if kind == pa.int64() else _seconds(parsed)
-    return np.array([_read_time(value) for value in column.to_pylist()], dtype=np.int64)
+    return np.array([_read_time(value or "") for value in column.to_pylist()], dtype=np.int64)
 
 
 def _read_time(text: str) -> int:
@@ -178,8 +180,8 @@ def _read_time(text: str) -> int:
     >>> _read_time("12"), _read_time("1.2e1"), _read_time("1970-01-01T00:00:12Z"), _read_time("1.5"), _read_time("soon")
     (12, 12, 12, -1, -1)
     """
-    if re.fullmatch(r"[+-]?\d{1,18}", text):
-        return int(text)
+    if re.fullmatch(r"[+-]?\d{1,19}", text):
+        return int(text) if int(text) < 2**63 else -1
     if re.fullmatch(NUMBER, text):
         number = float(text)
         return int(number) if number.is_integer() and abs(number) < 2**63 else -1

@@ -18,6 +18,7 @@ from graphrec.data.tables import Source, as_table, read_table, repeated
 from graphrec.data.text import PLAIN, TextForm
 from graphrec.data.values import Fault, id_column
 from graphrec.errors import ColumnError, VectorsError
+from graphrec.files import map_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +153,10 @@ def _from_lists(column: pa.Array, name: str, where: str) -> tuple[np.ndarray, np
 def _from_npy(path: Path, name: str, form: TextForm) -> tuple[pa.DictionaryArray, np.ndarray, list[Fault]]:
     """The rows of a .npy file, and the ids that stand beside it."""
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = map_array(path, "r")
+    except (OSError, ValueError) as error:
         raise VectorsError(f"{path}: cannot be read as .npy ({error})", "write it with numpy.save") from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise VectorsError(f"{path}: holds no table of numbers [rows, width]", "save one array of two dimensions")
     named = ids_beside(path)
     if named is None:

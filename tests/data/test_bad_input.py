@@ -56,10 +56,20 @@ def write(tmp_path: Path) -> Write:
         ("user_id,item_id\nann,x\x00y\n", r"line 2: a NUL byte"),
         (GOOD.encode("utf-16"), "line 1: a NUL byte"),
         ("user_id,item_id\nann,x\nzoë,y\n".encode("latin-1"), r"line 3: not UTF-8 text\nsave the file as UTF-8"),
+        (b"user_id,item_id\nann,x\n\xff\n", "line 3: not UTF-8 text"),  # nor a row that is too short to be read
+        (b"user_id,item_id,more\nann,x,\xff\n", "line 2: not UTF-8 text"),  # nor a column that nobody reads
+        ("user_id,item_id,timestamp\nann,x,0x10\n", "timestamp '0x10' is neither"),
+        ("user_id,item_id,timestamp\nann,x,9223372036854775808\n", "timestamp '9223372036854775808' is neither"),
     ],
 )
 def test_the_reader_stops_with_file_line_and_value(write: Write, content: str | bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
+        read_dataset(write(content))
+
+
+@pytest.mark.parametrize("content", ["u" * 17_000_000, GOOD + "u" * 17_000_000 + ",x\n"])
+def test_a_field_without_an_end(write: Write, content: str) -> None:
+    with pytest.raises(DataError, match=r"GR014 .*log\.csv, line [15]: a row of 16,777,216 characters is too long"):
         read_dataset(write(content))
 
 
@@ -101,7 +111,11 @@ def test_wrong_arguments(write: Write) -> None:
         ({"on_bad_row": "skp"}, r"stop or skip, got 'skp'\ndid you mean skip\?"),
         ({"columns": {"user": "x"}}, "no column 'user' to rename"),
         ({"delimiter": "\n"}, "delimiter must be characters other than quotes"),
-        ({"encoding": "utf-9"}, "encoding .utf-9. is not known"),
+        ({"delimiter": "\udc80"}, "delimiter must be characters other than quotes"),
+        *(
+            ({"encoding": name}, "encoding .* is not known")
+            for name in ("utf-9", "idna", "punycode", "undefined", "\0")
+        ),
         ({"min_rating": 3}, "min_rating needs a rating column"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -56,6 +56,10 @@ def test_numbers_are_standardised_and_absent_ones_are_not_made_up() -> None:
     assert np.isnan(found[3]).all()
 
 
+def test_numbers_that_overflow_are_no_feature() -> None:
+    assert describe(texts(size=["1e308", "-1e308"], more=["1e400", "1"])) == {}
+
+
 def test_many_tokens_are_reduced_and_likeness_stays() -> None:
     generator = np.random.default_rng(0)
     words = [f"word{number}" for number in range(200)]
@@ -199,6 +203,9 @@ def test_npy_files_that_are_wrong(tmp_path: Path) -> None:
             ids.write_text("id\na\nb\n")
             read_vectors(path, "item", "image")
     np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"image.npy: cannot be read as .npy"):
+        read_vectors(path, "item", "image")
+    path.write_bytes(b"\x93NUMPY\x01\x00\x04\x00{(3\n")  # numpy takes such a header apart as Python would
     with pytest.raises(DataError, match=r"image.npy: cannot be read as .npy"):
         read_vectors(path, "item", "image")
     with pytest.raises(DataError, match=r"vectors come as .parquet or .npy"):

@@ -158,6 +158,8 @@ def test_delimiters_of_several_characters(tmp_path: Path, memory: str | None) ->
     data = read_dataset(path, **form, on_bad_row="skip")
     assert pairs(data) == {("a", "x|y"), ("d", "z")}
     assert [row["line"] for row in data.source["skipped"]["first"]] == [2, 3]
+    path.write_text('aéxé4\nbé"x"ébad\n', encoding="utf-8")
+    assert pairs(read_dataset(path, **form | {"delimiter": "é"}, on_bad_row="skip")) == {("a", "x")}
     path.write_text("a||x||1\na||x\x1fy||4\n")
     with pytest.raises(DataError, match="control character"):
         read_dataset(path, **form)
@@ -195,8 +197,9 @@ def test_the_ids_of_vectors_in_another_encoding(tmp_path: Path) -> None:
 @pytest.mark.parametrize("memory", [None, "1GB"])
 def test_text_of_another_encoding_than_it_is_said_to_have(tmp_path: Path, memory: str | None) -> None:
     path = write(tmp_path, {"log.csv": "user_id,item_id\nzoë,x\n".encode("latin-1")}) / "log.csv"
-    with pytest.raises(DataError, match=r"log\.csv: not ascii text"):
-        read_dataset(path, encoding="ascii", memory=memory)
+    for encoding in ("ascii", "utf-16"):  # of which each file says its byte order
+        with pytest.raises(DataError, match=rf"log\.csv: not {encoding} text"):
+            read_dataset(path, encoding=encoding, memory=memory)
 
 
 class Frame:

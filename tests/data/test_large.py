@@ -477,6 +477,22 @@ def test_estimates_and_refusals(tmp_path: Path, table: pa.Table, monkeypatch: py
         read_dataset(log)
 
 
+@pytest.mark.parametrize("kinds", [("csv", "parquet"), ("parquet", "csv")])
+def test_a_test_table_of_another_kind(tmp_path: Path, table: pa.Table, kinds: tuple[str, str]) -> None:
+    folders = [write_parts(tmp_path / name, table, kind, []) for name, kind in zip("ab", kinds, strict=True)]
+    same(read_dataset(table, test=table), build_dataset(folders[0], tmp_path / "graph", test=folders[1]))
+
+
+def test_what_no_sample_can_be_taken_of_is_refused_by_the_reader(tmp_path: Path) -> None:
+    structs, short = tmp_path / "log.parquet", tmp_path / "log.csv"
+    pq.write_table(pa.table({"user_id": [{"a": 1}], "item_id": ["x"]}), structs)
+    with pytest.raises(DataError, match=r"GR013 .*user_id holds struct"):
+        read_dataset(structs, memory="1GB")
+    short.write_bytes("user_id,item_id\nann,x".encode("utf-16-le")[:-1])
+    with pytest.raises(DataError, match=r"GR014 .*not utf-16-le text"):
+        read_dataset(short, memory="1GB", encoding="utf-16-le")
+
+
 def test_distinct_values_from_a_sample() -> None:
     draw = np.random.default_rng(5)
     spread = [pa.array(draw.integers(0, 50_000, 1000).astype(str)) for _ in range(16)]

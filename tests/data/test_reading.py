@@ -98,6 +98,8 @@ def test_one_delimiter_serves_tables_of_two_forms(tmp_path: Path) -> None:
         (["1970-01-01 00:00:12", "1970-01-02"], [12, 86_400]),
         (["1970-01-01T00:00:12Z", "1970-01-01T01:00:00+01:00"], [12, 0]),
         (["12.0", "1970-01-01T00:00:03.9"], [12, 3]),
+        (["9007199254740993", "1970-01-01"], [2**53 + 1, 0]),  # which is no float
+        (["9223372036854775807", "1970-01-01"], [2**63 - 1, 0]),
         ([12.0, 3.0], [12, 3]),
         (pd.to_datetime(["1970-01-01 00:00:12", "1970-01-02 00:00:00"]), [12, 86_400]),
     ],
@@ -253,6 +255,7 @@ def test_a_folder_of_the_order_of_use_alone(tmp_path: Path) -> None:
         ({"train": "0 1\n", "item_list": "org_id remap_id\na 0\n"}, "item 1 is not in item_list"),
         ({"train": "0 1\n", "item_list": "org_id remap_id\na b\n"}, "'remap_id' must hold whole numbers"),
         ({"train": "0 1\n", "item_list": "org_id remap_id\na 1\nb 1\n"}, "must hold distinct numbers"),
+        ({"train": "0 1\n", "item_list": "id id\n1 1\n"}, r"item_list\.txt: two columns have one name"),
         ({"train": "0 1\n", "item_list": "org_id remap_id\na 1 2\n"}, "item_list.txt: .*Expected 2 columns, got 3"),
         ({"ratings_final": "0\t1\t2\n"}, "label 2 of row 1 is neither 0 nor 1"),
         ({"ratings_final": "0\t1\t0\n"}, "no row has label 1"),

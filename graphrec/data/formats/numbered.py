@@ -153,6 +153,8 @@ def _read_plain(path: Path, names: list[str] | None = None) -> pa.Table:
         first = lines.readline().rstrip("\r\n")
     delimiter = "\t" if "\t" in first else " "
     columns = names or first.split(delimiter)
+    if len(set(columns)) < len(columns):
+        raise DamagedTableError(f"{path}: two columns have one name", "give each column a name of its own")
     try:
         return pa_csv.read_csv(
             path,

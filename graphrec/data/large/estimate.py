@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,6 @@ from graphrec.data.large.memory import shown_size
 from graphrec.data.large.parts import TablePart, footer
 from graphrec.data.large.store import WORK
 from graphrec.data.request import Request
-from graphrec.data.text import TextFile, wrong_encoding
 from graphrec.errors import RoomError
 
 # Measured with 100 million rows of two ids and a timestamp on 2 cores that others were using, too.
@@ -127,8 +125,11 @@ def distinct_of(blocks: Sequence[pa.Array], rows: int) -> int:
 
 
 def _pieces(column: pa.Array, blocks: int) -> list[pa.Array]:
-    """A block's names as text, in several pieces where there are few blocks to compare."""
-    texts = column.cast(pa.large_string()).drop_null()
+    """A block's names as text, in several pieces where there are few blocks to compare; none if they are no text."""
+    try:
+        texts = column.cast(pa.large_string()).drop_null()
+    except pa.ArrowException:  # the reader proper will say what is wrong
+        return []
     bounds = np.linspace(0, len(texts), -(-BLOCKS // blocks) + 1).astype(int).tolist()
     return [texts.slice(start, stop - start) for start, stop in pairwise(bounds)]
 
@@ -140,8 +141,14 @@ def _mean_bytes(blocks: Sequence[pa.Array]) -> float:
 
 def _sample(parts: Sequence[TablePart], request: Request) -> tuple[list[pa.RecordBatch], int]:
     """Blocks of (user_id, item_id) from all over the parts, and the number of rows, for text a guess."""
-    if parts[0].file.is_parquet:
-        return _sample_parquet(parts)
+    parquet = [part for part in parts if part.file.is_parquet]  # the test table may be of the other kind
+    text = [part for part in parts if not part.file.is_parquet]
+    blocks, rows = _sample_parquet(parquet) if parquet else ([], 0)
+    more, others = _sample_text(text, request) if text else ([], 0)
+    return blocks + more, rows + others
+
+
+def _sample_text(parts: Sequence[TablePart], request: Request) -> tuple[list[pa.RecordBatch], int]:
     size = sum(part.file.size for part in parts)
     count = min(BLOCKS, -(-size // SAMPLE_BYTES))
     places = (np.arange(count) + 0.5) / count * size
@@ -177,34 +184,27 @@ def _read_text(part: TablePart, request: Request, offset: int) -> tuple[pa.Recor
     file = learn_columns(part.file.path, request.form)
     part.file.check()
     plain = file.text.is_utf8 and file.text.quoted
-    with open(part.file.path, "rb") if plain else file.text.stream() as lines:
-        if plain:  # other text can be read from its beginning alone
-            lines.seek(offset)
-        content = _read(lines, file.text)
-    begin = content.find(b"\n") + 1 if file.headed or (plain and offset) else 0
-    content = content[begin : content.rfind(b"\n") + 1] or content[begin:]
     columns = [part.chosen[name] for name in NAMES if part.chosen[name] in file.columns]
     empty = pa.record_batch([pa.array([], pa.large_string())] * 2, names=NAMES)
     try:
+        with open(part.file.path, "rb") if plain else file.text.stream() as lines:
+            if plain:  # other text can be read from its beginning alone
+                lines.seek(offset)
+            content = lines.read(SAMPLE_BYTES)
+        begin = content.find(b"\n") + 1 if file.headed or (plain and offset) else 0
+        content = content[begin : content.rfind(b"\n") + 1] or content[begin:]
         table = pa_csv.read_csv(
-            io.BytesIO(content),
+            io.BytesIO(content.decode("utf-8", "replace").encode()),  # pyarrow prints what it cannot decode
             read_options=pa_csv.ReadOptions(column_names=list(file.columns)),
             parse_options=parse_options(file, Ragged()),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.large_string()), include_columns=columns
             ),
         )
-    except pa.ArrowInvalid:  # begins in the middle of a quoted field, say; the reader proper will find what is wrong
+    except (pa.ArrowInvalid, UnicodeError):  # begins in a quoted field, say; the reader proper will find what is wrong
         return empty, 0
     batches = table.combine_chunks().to_batches()
     return (_ids(batches[0], part) if batches else empty), begin + len(content)
-
-
-def _read(lines: IO[bytes], text: TextFile) -> bytes:
-    try:
-        return lines.read(SAMPLE_BYTES)
-    except UnicodeError as error:
-        raise wrong_encoding(text) from error
 
 
 def _ids(batch: pa.RecordBatch, part: TablePart) -> pa.RecordBatch:
