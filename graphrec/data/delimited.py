@@ -127,5 +127,5 @@ def _not_readable(file: DelimitedFile, error: pa.ArrowInvalid) -> DataError:
         return wrong_encoding(file.text)
     if "straddling" in str(error):
         size, line = max((len(text), line) for line, _, text in file.text.rows())
-        return too_long(file.path, line, size)
+        return too_long(file.path, line, f"{size:,}")
     return DamagedTableError(f"{file.path}: {error}")

@@ -18,10 +18,9 @@ BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t"}
 BY_SUFFIX |= dict.fromkeys((".inter", ".kg", ".link", ".item", ".user"), "\t")  # RecBole's
 COLONS = "::"  # of MovieLens, whose .dat files have no header row
 UNIT = "\x1f"  # stands for a delimiter of several characters, while a file is read
-BLOCK = 1 << 24  # bytes looked at together
-FIELD = 1 << 30  # bytes, the longest field
+BLOCK = 1 << 24  # bytes looked at together, and the longest field
 
-csv.field_size_limit(FIELD)  # a long field is judged like any other value, not by the csv module
+csv.field_size_limit(BLOCK)  # a long field is judged like any other value, not by the csv module
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class TextFile:
             strict: refuse quotes that do not match.
 
         Raises:
-            DamagedTableError: they do not, or a field is longer than ``FIELD``.
+            DamagedTableError: they do not, or a field is longer than ``BLOCK``.
         """
         encoding = "utf-8-sig" if self.is_utf8 else self.encoding
         seen: list[str] = []
@@ -118,7 +117,7 @@ class TextFile:
                     line = reader.line_num + 1
             except csv.Error as error:
                 if "larger than" in str(error):
-                    raise too_long(self.path, line, FIELD) from None
+                    raise too_long(self.path, line, f"more than {BLOCK:,}") from None
                 message = f"{self.path}, line {line}: the quotes of this row do not match ({error})"
                 hint = 'close each quoted field, and write a quote inside one as ""'
                 raise DamagedTableError(message, hint) from error
@@ -205,10 +204,10 @@ def _nul(path: Path, line: int) -> DataError:
     return DamagedTableError(message, "save it as UTF-8 text, or name its encoding: --encoding utf-16")
 
 
-def too_long(path: Path, line: int, size: int) -> DataError:
+def too_long(path: Path, line: int, size: str) -> DataError:
     """The error for a row that is longer than what is read at once."""
     hint = "shorten it; perhaps a line end is missing"
-    return DamagedTableError(f"{path}, line {line}: a row of {size:,} characters is too long to be read", hint)
+    return DamagedTableError(f"{path}, line {line}: a row of {size} characters is too long to be read", hint)
 
 
 def wrong_encoding(file: TextFile) -> DataError:

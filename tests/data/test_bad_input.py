@@ -69,7 +69,9 @@ def test_the_reader_stops_with_file_line_and_value(write: Write, content: str | 
 
 @pytest.mark.parametrize("content", ["u" * 17_000_000, GOOD + "u" * 17_000_000 + ",x\n"])
 def test_a_field_without_an_end(write: Write, content: str) -> None:
-    with pytest.raises(DataError, match=r"GR014 .*log\.csv, line [15]: a row of 16,777,216 characters is too long"):
+    with pytest.raises(
+        DataError, match=r"GR014 .*log\.csv, line [15]: a row of more than 16,777,216 characters is too long"
+    ):
         read_dataset(write(content))
 
 
