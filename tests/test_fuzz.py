@@ -56,10 +56,10 @@ def outcomes(strategy: st.SearchStrategy[Any], check: Callable[[Any, Path], str]
     return found
 
 
-@pytest.mark.parametrize(("target", "count", "read"), [("tables", 120, 6), ("folders", 80, 8)])
-def test_tables_are_read_whole_or_refused(fuzz: Any, tmp_path: Path, target: str, count: int, read: int) -> None:
+@pytest.mark.parametrize(("target", "count"), [("tables", 120), ("folders", 80)])
+def test_tables_are_read_whole_or_refused(fuzz: Any, tmp_path: Path, target: str, count: int) -> None:
     found = outcomes(*fuzz.prepared(target, tmp_path), count)
-    assert found["read"] >= read and found["GR012, skip: read"] >= read and len(found) > 6, found
+    assert found["read"] >= 4 and found["GR012, skip: read"] >= 4 and len(found) > 6, found
 
 
 def test_past_memory_as_in_memory(fuzz: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
