@@ -66,7 +66,19 @@ def test_a_view_that_refuses_a_value_is_named_and_others_may_have_it(tmp_path: P
     assert (models["lightgcn"].loss, models["history"].loss) == ("bsl", "softmax")
 
 
-@pytest.mark.parametrize("text", ["model = ", 'model = "gat"\nunknown = 1\n', "[models.ease]\nl2 = 1\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "model = ",
+            "model = 7\n",
+            'model = "gat"\nunknown = 1\n',
+            "[models.ease]\nl2 = 1\n",
+            "[models]\nfused = 3\n",
+        ),
+        *(f"[models.fused]\nviews = {views}\n" for views in ("3", '"gat"', "[1, 2]", "[[]]")),
+    ],
+)
 def test_a_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)

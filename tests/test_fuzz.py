@@ -56,10 +56,10 @@ def outcomes(strategy: st.SearchStrategy[Any], check: Callable[[Any, Path], str]
     return found
 
 
-@pytest.mark.parametrize(("target", "count", "read"), [("tables", 150, 10), ("folders", 100, 10)])
-def test_tables_are_read_whole_or_refused(fuzz: Any, tmp_path: Path, target: str, count: int, read: int) -> None:
+@pytest.mark.parametrize(("target", "count"), [("tables", 120), ("folders", 80)])
+def test_tables_are_read_whole_or_refused(fuzz: Any, tmp_path: Path, target: str, count: int) -> None:
     found = outcomes(*fuzz.prepared(target, tmp_path), count)
-    assert found["read"] >= read and found["GR012, skip: read"] >= read and len(found) > 6, found
+    assert found["read"] >= 4 and found["GR012, skip: read"] >= 4 and len(found) > 6, found
 
 
 def test_past_memory_as_in_memory(fuzz: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,10 +69,10 @@ def test_past_memory_as_in_memory(fuzz: Any, tmp_path: Path, monkeypatch: pytest
     assert found["read"] >= 4 and len(found) > 3, found
 
 
-@pytest.mark.parametrize(("target", "count"), [("runs", 60), ("graphs", 40)])
+@pytest.mark.parametrize(("target", "count"), [("runs", 40), ("graphs", 30)])
 def test_a_damaged_folder_answers_as_before_or_is_refused(fuzz: Any, tmp_path: Path, target: str, count: int) -> None:
     found = outcomes(*fuzz.prepared(target, tmp_path), count)
-    assert found["read"] >= 3 and found["GR031" if target == "runs" else "GR018"] >= 15, found
+    assert found["read"] >= 3 and found["GR031" if target == "runs" else "GR018"] >= 10, found
 
 
 def test_the_checks_can_fail(fuzz: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,31 +97,25 @@ def test_the_checks_can_fail(fuzz: Any, tmp_path: Path, monkeypatch: pytest.Monk
     fails(other, AssertionError)
 
 
+@settings(max_examples=50)
 @given(interaction_frames(), st.data())
 def test_a_graph_is_what_pandas_counts(rows: pd.DataFrame, drawn: st.DataObject) -> None:
     facts = drawn.draw(st.none() | knowledge_frames(rows["item_id"].tolist()))
     data = read_dataset(rows, knowledge=facts)
     graph = build_graph(data, tuple(Part))
     check_graph(graph)
-    pairs = rows.drop_duplicates(["user_id", "item_id"])
-    joined = pd.DataFrame(columns=["head", "relation", "tail"]) if facts is None else facts.drop_duplicates()
-    joined = joined[joined["head"] != joined["tail"]]
-    ends = pd.concat([joined["head"], joined["tail"]])
-    degree = dict(
-        zip([data.node_id(node) for node in range(data.num_nodes)], graph.adjacency.degree.tolist(), strict=True)
-    )
-    items = set(rows["item_id"])
-    expected = {("user", name): count for name, count in pairs["user_id"].value_counts().items()}
-    used, told = pairs["item_id"].value_counts(), ends.value_counts()
-    expected |= {("item", name): used.get(name, 0) + told.get(name, 0) for name in items}
-    expected |= (
-        {("entity", name): told.get(name, 0) for name in set(facts[["head", "tail"]].stack()) - items}
-        if facts is not None
-        else {}
-    )
-    assert degree == expected
+    used = rows.drop_duplicates(["user_id", "item_id"])
+    told = pd.DataFrame({"head": [], "tail": []}) if facts is None else facts.drop_duplicates()
+    ends = told[told["head"] != told["tail"]][["head", "tail"]].stack().value_counts()
+    expected = {("user", name): count for name, count in used["user_id"].value_counts().items()}
+    expected |= {("item", name): count + ends.get(name, 0) for name, count in used["item_id"].value_counts().items()}
+    others = {*told["head"], *told["tail"]} - {*used["item_id"]}
+    expected |= {("entity", name): ends.get(name, 0) for name in others}
+    nodes = map(data.node_id, range(data.num_nodes))
+    assert dict(zip(nodes, graph.adjacency.degree.tolist(), strict=True)) == expected
 
 
+@settings(max_examples=50)
 @given(interaction_frames(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(rows: pd.DataFrame, random: Any) -> None:
     order = list(range(len(rows)))
@@ -129,6 +123,7 @@ def test_the_order_of_rows_changes_nothing(rows: pd.DataFrame, random: Any) -> N
     assert read_dataset(rows.iloc[order]).fingerprint() == read_dataset(rows).fingerprint()
 
 
+@settings(max_examples=50)
 @given(hetero_graphs())
 def test_every_small_graph_keeps_its_promises(graph: HeteroGraph) -> None:
     check_graph(graph)
@@ -147,9 +142,10 @@ def check_graph(graph: HeteroGraph) -> None:
 
 
 def test_the_long_target(tmp_path: Path) -> None:
-    command = [sys.executable, SCRIPTS / "fuzz.py", "--minutes=0.05", "--target=folders", "--json", "--out", tmp_path]
+    options = ["--minutes=0.02", "--target=folders", "--json", f"--out={tmp_path / 'out'}"]
+    command = [sys.executable, str(SCRIPTS / "fuzz.py"), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr + done.stdout
     found = json.loads(done.stdout)["folders"]
-    assert found["inputs"] == sum(found["outcomes"].values()) and found["failures"] == []
-    assert list(tmp_path.iterdir()) == []
+    assert 0 < found["inputs"] == sum(found["outcomes"].values()) and found["failures"] == []
+    assert not (tmp_path / "out").exists()

@@ -22,7 +22,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -73,40 +73,67 @@ def work(target: str, first: int, seconds: float, out: Path, told: Connection) -
     with tempfile.TemporaryDirectory() as folder:
         strategy, check = prepared(target, Path(folder))
         told.send(("", ""))
-        stop, number = time.time() + seconds, first
-        while time.time() < stop:
-            one_round(strategy, partial(attempt, check, stop, out / f"{target}-now", told), number)
+        trial = Trial(check, time.time() + seconds, out / f"{target}-now", told)
+        number = first
+        while time.time() < trial.stop:
+            one_round(strategy, trial, number)
             number += 1
 
 
-def one_round(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], number: int) -> None:
-    """Draw inputs from one seed; an input that fails is made smaller."""
-    form = settings(max_examples=ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    try:
-        seed(number)(form(given(strategy)(run)))()
-    except Exception:  # told already
-        return
+class Trial:
+    """Checks inputs, tells what became of each, and keeps those that fail.
+
+    Args:
+        check: of an input.
+        stop: time after which nothing is checked any more.
+        place: folder of the input at hand.
+        told: hears (outcome, name of the failure).
+    """
+
+    def __init__(self, check: Callable[[Any, Path], str], stop: float, place: Path, told: Connection) -> None:
+        self.check, self.stop, self.place, self.told = check, stop, place, told
+        self.failed = 0
+
+    def __call__(self, drawn: Any) -> None:
+        """Check one input; an exception goes on, for hypothesis to make the input smaller."""
+        if time.time() > self.stop:
+            return
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.place.mkdir(parents=True)
+        (self.place / "input.txt").write_text(repr(drawn), encoding="utf-8")
+        try:
+            self.told.send((self.check(drawn, self.place / "files"), ""))
+        except Exception as error:
+            self.failed += 1
+            self.told.send(("failed", kept(error, self.place)))
+            raise
 
 
-def attempt(check: Callable[[Any, Path], str], stop: float, place: Path, told: Connection, drawn: Any) -> None:
-    """Check one input, and tell what became of it; one that fails is kept as the smallest of its kind."""
-    if time.time() > stop:
-        return
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    (place / "input.txt").write_text(repr(drawn), encoding="utf-8")
+def one_round(strategy: st.SearchStrategy[Any], trial: Trial, number: int) -> None:
+    """Draw inputs from one seed."""
+    failed = trial.failed
+
+    @seed(number)
+    @settings(max_examples=ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def one(drawn: Any) -> None:
+        trial(drawn)
+
     try:
-        told.send((check(drawn, place / "files"), ""))
-    except Exception as error:
-        last = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename][
-            -1
-        ]
-        name = f"{type(error).__name__}-{Path(last.filename).stem}-{last.lineno}"
-        (place / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        shutil.rmtree(place.with_name(name), ignore_errors=True)
-        place.rename(place.with_name(name))
-        told.send(("failed", name))
-        raise
+        one()
+    except Exception:
+        if trial.failed == failed:  # else it has been told
+            raise
+
+
+def kept(error: Exception, place: Path) -> str:
+    """Keep a failing input, in place of an earlier one that failed at the same line; returns the name of its folder."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    target = place.with_name(f"{type(error).__name__}-{Path(frames[-1].filename).stem}-{frames[-1].lineno}")
+    (place / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    place.rename(target)
+    return target.name
 
 
 def fuzz(target: str, seconds: float, first: int, out: Path) -> tuple[Counter[str], set[str]]:
@@ -124,30 +151,32 @@ def fuzz(target: str, seconds: float, first: int, out: Path) -> tuple[Counter[st
         theirs.close()
         ours.recv()
         began = time.time()
-        died = listen(ours, counts, failures)
-        child.kill()
+        hung = listen(ours, counts, failures)
+        if hung:
+            child.kill()
         child.join()
+        if child.exitcode == 0:
+            break
+        name = f"{'hang' if hung else 'crash'}-{target}-{len(failures)}"
+        (out / f"{target}-now").rename(out / name)
+        counts["failed"] += 1
+        failures.add(name)
         seconds -= time.time() - began
-        if died and seconds > 0:
-            name = f"{died}-{target}-{len(failures)}"
-            (out / f"{target}-now").rename(out / name)
-            counts["failed"] += 1
-            failures.add(name)
         first += 1000
     shutil.rmtree(out / f"{target}-now", ignore_errors=True)
     return counts, failures
 
 
-def listen(told: Connection, counts: Counter[str], failures: set[str]) -> str:
-    """Count outcomes until the process has ended; returns ``crash`` or ``hang`` where it did not end by itself."""
+def listen(told: Connection, counts: Counter[str], failures: set[str]) -> bool:
+    """Count outcomes until the process has ended; returns whether it hangs instead."""
     try:
         while told.poll(PATIENCE):
             code, name = told.recv()
             counts[code] += 1
             failures |= {name} - {""}
-        return "hang"
     except EOFError:
-        return "crash"
+        return False
+    return True
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -168,6 +197,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not options.json:
             shown = ", ".join(f"{count} {code}" for code, count in counts.most_common())
             print(f"{target:8} {counts.total():7,} inputs: {shown}", *sorted(failures), sep="\n    ", flush=True)
+    with suppress(OSError):  # it holds something
+        options.out.rmdir()
     if options.json:
         print(json.dumps(found, indent=2))
     sys.exit(any(row["failures"] for row in found.values()))

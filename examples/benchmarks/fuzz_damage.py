@@ -63,7 +63,8 @@ class Damage:
     def do(self, folder: Path) -> str:
         """Damage the folder; returns the path of the file in it."""
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        path, other = files[self.file % len(files)], files[self.other % len(files)]
+        fitting = [path for path in files if (self.kind, path.suffix) in EDITS] or files
+        path, other = fitting[self.file % len(fitting)], files[self.other % len(files)]
         if self.kind == "drop":
             path.unlink()
         else:

@@ -37,7 +37,7 @@ PIECES = [
     b"-",
     PICKLE,
 ]
-ENCODINGS = ["utf-8", "utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "gbk", "utf-7", "idna", "undefined"]
+ENCODINGS = ["utf-8", "utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "gbk", "utf-7", "idna"]
 
 KINDS = ["user", "item", "entity", ""]
 WORDS = ["by", "genre", "war|drama", "Toy Story", "1999", "1e308", "", *IDS]

@@ -66,6 +66,8 @@ def laid_over(values: Mapping[str, Any], **options: Any) -> dict[str, Any]:
             raise SettingError(f"{part} must be a table, got {merged[part]!r}")
         merged[part] = dict(merged[part])
     merged["model"] = model = options.get("model", merged.get("model", "fused"))
+    if not isinstance(model, str):
+        raise SettingError(f"model must be a name, got {model!r}")
     members = _members(model, merged["models"], options)
     fields = {name: [f.name for f in dataclasses.fields(model_class(name).Settings)] for name in members}
     for option, value in options.items():

@@ -201,5 +201,13 @@ def parse_config(values: Mapping[str, Any]) -> RunConfig:
 
 
 def as_mapping(value: Any) -> dict[str, Any]:
-    """A model's settings as nested values, whichever they are given as."""
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else dict(value)  # type: ignore[arg-type]
+    """A model's settings as nested values, whichever they are given as.
+
+    Raises:
+        UsageError: they are neither.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if not isinstance(value, Mapping):
+        raise SettingError(f"the settings of a model must be a table, got {value!r}")
+    return dict(value)

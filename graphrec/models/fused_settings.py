@@ -32,6 +32,8 @@ class FusedSettings:
     negatives: int = 100
 
     def __post_init__(self) -> None:
+        listed = isinstance(self.views, list | tuple) and all(isinstance(view, str) for view in self.views)
+        check_setting("views", self.views, listed, "a list of names")
         object.__setattr__(self, "views", tuple(self.views))  # a TOML array comes as a list
         distinct = len(self.views) >= 1 and len(set(self.views)) == len(self.views)
         simple = all(view.partition("-")[0] != "fused" for view in self.views)
