@@ -149,7 +149,8 @@ def check_rows(data: Dataset, given: Given) -> None:
     """Rows read are rows kept and rows left out, and each pair stands in the files as another reader reads them."""
     source, rows = data.source, data.interactions
     kept = int(rows.count.sum())
-    assert kept - len(rows) == source["duplicates"]
+    again = source["negatives"] - len(data.negatives) - source.get("both_labels", 0)  # repeated ones of label 0
+    assert kept - len(rows) + again == source["duplicates"]
     others = source["rows"].keys() - {"interactions", "test"}
     read = source["rows"]["interactions"] + source["rows"].get("test", 0)
     left = read - kept - source["negatives"] - source["below_min_rating"]
