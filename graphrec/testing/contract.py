@@ -72,7 +72,7 @@ def check_recommender(model: str, **options: Any) -> list[Checked]:
 
 def _checked(subject: Subject, name: str) -> Checked:
     check = CHECKS[name]
-    contract = " ".join((check.__doc__ or "").split())
+    contract = " ".join((check.__doc__ or "").replace("``", "`").split())
     try:
         check(subject)
     except NotApplicable as reason:
@@ -85,6 +85,6 @@ def _checked(subject: Subject, name: str) -> Checked:
 def _place(error: BaseException) -> str:
     """Where an error came from; for what a check found, the line of the check."""
     frames = traceback.extract_tb(error.__traceback__)
-    found = [number for number, frame in enumerate(frames) if frame.name in ("require", "close", "equal")]
+    found = [number for number, frame in enumerate(frames) if frame.name in ("same_run", "require", "close", "equal")]
     place = frames[found[0] - 1 if found else -1]
     return f"{Path(place.filename).name}, line {place.lineno}"
