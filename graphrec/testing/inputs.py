@@ -12,7 +12,7 @@ from graphrec.testing.subject import NotApplicable, Subject, check, require, sco
 
 
 def _serves(recommender: Recommender, users: list[str] | None = None) -> pd.DataFrame:
-    """Require finite scores and distinct items for everybody; returns the lists of some."""
+    """Require finite scores for everybody; returns the lists of some, of all if None are named."""
     require(bool(scores_of(recommender).isfinite().all()), "a score is infinite or not a number")
     return recommender.recommend(users, k=recommender.dataset.num_items)
 

@@ -132,19 +132,19 @@ def some_items_alone(subject: Subject) -> None:
 @check
 def unknown_ids(subject: Subject) -> None:
     """Ids that nobody knows are refused by name."""
-    known = subject.world.user_ids[0]
+    known, unknown = subject.world.user_ids[0], "nobody-7"
     calls = (
-        lambda: subject.recommender.recommend(["nobody"]),
-        lambda: subject.recommender.recommend(history=["nothing"]),
-        lambda: subject.recommender.recommend([known], items=["nothing"]),
-        lambda: subject.recommender.score([known], ["nothing"]),
-        lambda: subject.recommender.explain(known, "nothing"),
+        lambda: subject.recommender.recommend([unknown]),
+        lambda: subject.recommender.recommend(history=[unknown]),
+        lambda: subject.recommender.recommend([known], items=[unknown]),
+        lambda: subject.recommender.score([known], [unknown]),
+        lambda: subject.recommender.explain(known, unknown),
     )
     for call in calls:
         try:
             call()
         except UnknownIdError as error:
-            require("no" in error.message, "the message does not name the id")
+            require(unknown in error.message, "the message does not name the id")
         else:
             raise AssertionError("an unknown id is taken")
 

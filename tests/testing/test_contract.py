@@ -9,10 +9,11 @@ from graphrec.models import MODELS, TrainedModel
 from graphrec.testing import check_recommender
 from graphrec.testing.contract import CHECKS
 from graphrec.testing.subject import Subject
-from tests.testing import toys
+from tests.testing import edges, surroundings, toys
 
 UNTRAINED = {"another_seed_another_result", "its_loss", "a_step_alone", "it_learns", "stopped_and_resumed"}
 OF_LIKENESS = {"likeness_of_items", "an_item_is_most_like_itself", "likeness_of_an_item_alone", "like_items"}
+FAULTS = {**toys.FAULTS, **edges.FAULTS, **surroundings.FAULTS}
 OF_SOME = {"a_gpu_agrees", "vectors_give_the_scores"}
 
 
@@ -39,19 +40,19 @@ def test_the_toy_keeps_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_check_has_a_fault() -> None:
-    assert toys.FAULTS.keys() == CHECKS.keys() - {"a_gpu_agrees"}
+    assert FAULTS.keys() == CHECKS.keys() - {"a_gpu_agrees"}
 
 
-@pytest.mark.parametrize("check", toys.FAULTS)
+@pytest.mark.parametrize("check", FAULTS)
 def test_a_check_notices(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    toys.register(toys.FAULTS[check], monkeypatch)
+    surroundings.register(FAULTS[check], monkeypatch)
     with pytest.raises(Exception) as caught:  # as check_recommender does, a check takes any exception for a finding
         CHECKS[check](Subject("toy"))
     assert "NotApplicable" not in type(caught.value).__name__
 
 
 def test_all_that_is_broken_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    toys.register(toys.Double, monkeypatch)
+    surroundings.register(toys.Double, monkeypatch)
     with pytest.raises(AssertionError, match=r"model toy breaks \d+ of \d+ checks\n") as caught:
         check_recommender("toy")
     said = str(caught.value)
