@@ -17,7 +17,8 @@ from graphrec.recommender import Recommender, face
 from graphrec.sparse import CSR
 from graphrec.testing import lists, saving, subject
 from graphrec.training import fitting
-from tests.testing.toys import FAULTS, Fault, Patch, Toy, breaks
+from tests.testing.edges import FAULTS
+from tests.testing.toys import Fault, Patch, Toy, breaks
 
 # --- how it comes about
 

@@ -9,11 +9,10 @@ from graphrec.models import MODELS, TrainedModel
 from graphrec.testing import check_recommender
 from graphrec.testing.contract import CHECKS
 from graphrec.testing.subject import Subject
-from tests.testing import edges, surroundings, toys
+from tests.testing import surroundings, toys
 
 UNTRAINED = {"another_seed_another_result", "its_loss", "a_step_alone", "it_learns", "stopped_and_resumed"}
 OF_LIKENESS = {"likeness_of_items", "an_item_is_most_like_itself", "likeness_of_an_item_alone", "like_items"}
-FAULTS = {**toys.FAULTS, **edges.FAULTS, **surroundings.FAULTS}
 OF_SOME = {"a_gpu_agrees", "vectors_give_the_scores"}
 
 
@@ -40,12 +39,12 @@ def test_the_toy_keeps_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_check_has_a_fault() -> None:
-    assert FAULTS.keys() == CHECKS.keys() - {"a_gpu_agrees"}
+    assert surroundings.FAULTS.keys() == CHECKS.keys() - {"a_gpu_agrees"}
 
 
-@pytest.mark.parametrize("check", FAULTS)
+@pytest.mark.parametrize("check", surroundings.FAULTS)
 def test_a_check_notices(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    surroundings.register(FAULTS[check], monkeypatch)
+    surroundings.register(surroundings.FAULTS[check], monkeypatch)
     with pytest.raises(Exception) as caught:  # as check_recommender does, a check takes any exception for a finding
         CHECKS[check](Subject("toy"))
     assert "NotApplicable" not in type(caught.value).__name__
