@@ -67,6 +67,7 @@ def train(
     learning_rate: Annotated[float | None, _training("Of the optimiser.")] = None,
     patience: Annotated[int | None, _training("Evaluations without a better one before stopping; 0: never.")] = None,
     eval_every: Annotated[int | None, _training("Epochs between evaluations on the select rows.")] = None,
+    average: Annotated[int | None, _training("Epochs over which weights are averaged; 0 keeps the last ones.")] = None,
     sampling: Annotated[
         str | None, _training("full, or neighbor: propagate over a sample of each batch's neighbourhood.")
     ] = None,

@@ -17,7 +17,8 @@ NEIGHBOR = "add --sampling neighbor"
 OWN_TABLE = (
     "a setting for one view alone stands in the view's own table, [models.VIEW], of a TOML file given by --config"
 )
-BY_VIEW = ("epochs", "batch_size", "learning_rate", "patience", "eval_every")  # what a view may have of its own
+# what a view may have of its own
+BY_VIEW = ("epochs", "batch_size", "learning_rate", "patience", "eval_every", "average")
 
 
 class TrainingConfig(BaseModel):
@@ -30,6 +31,7 @@ class TrainingConfig(BaseModel):
     learning_rate: Annotated[float, Range(1e-3, 3e-2, log=True)] = Field(1e-2, gt=0, description="of the optimiser")
     patience: int = Field(5, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
     eval_every: int = Field(5, ge=1, description="epochs between evaluations on the select rows")
+    average: int = Field(0, ge=0, description="epochs over which weights are averaged; 0 keeps the last ones")
     sampling: Literal["full", "neighbor"] = Field(
         "full", description="propagate over the whole graph, or over a sample of each batch's neighbourhood"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from graphrec.evaluation import evaluate
 from graphrec.models import EmbeddingModel, TrainedModel
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
+from graphrec.training.average import Average
 from graphrec.training.checkpoint import State, has_checkpoint, load_checkpoint, save_checkpoint
 from graphrec.training.inference import settle_vectors
 from graphrec.training.steps import make_batches, make_step
@@ -101,7 +103,7 @@ class Trainer:
     Args:
         model: its first parameters are drawn here.
         name: what the history calls it.
-        config: epochs, batch size, learning rate, patience.
+        config: epochs, batch size, learning rate, patience, and over how many epochs weights are averaged.
         seed: of every draw.
         phase: ``select`` or ``refit``, for the history.
         select: held-out pairs, CSR [U, I], for early stopping and the best weights; None trains for all epochs.
@@ -136,6 +138,7 @@ class Trainer:
         model.reset(generator_for(seed, device=model.graph.device))
         self.batches = make_batches(model, config, seed)
         self.step = make_step(model, config, self.batches, device or model.graph.device)
+        self.average = Average(model, config.average, len(self.batches)) if config.average else None
         self.progress = Progress([])
         self.best: State = {}
 
@@ -167,11 +170,12 @@ class Trainer:
         loss = self._train(epoch)
         trained = time.perf_counter() - start
         pairs = self.batches.num_pairs * (1 - begun / len(self.batches))
-        metric = self._judge(epoch)
-        if self._is_best(metric):
-            self.progress.best_epoch = epoch
-            self.progress.best_metric = -1.0 if metric is None else metric
-            self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        with self.average.in_place() if self.average else nullcontext():
+            metric = self._judge(epoch)
+            if self._is_best(metric):
+                self.progress.best_epoch = epoch
+                self.progress.best_metric = -1.0 if metric is None else metric
+                self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.progress.losses = []
         self.progress.history.append(
             Epoch(
@@ -198,6 +202,8 @@ class Trainer:
             loss = losses[step] = self.step(batch)
             if device.type == "cpu" and not loss.isfinite():  # elsewhere a look would wait for the device
                 break
+            if self.average:
+                self.average.update((epoch - 1) * len(self.batches) + step + 1)
             self._after_step(epoch, losses[: step + 1], begun)
         self._check_finite(losses, epoch)
         return float(losses.mean())
@@ -249,6 +255,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.step.state(),
             "best": self.best,
+            "average": self.average.mean if self.average else {},
         }
         record: dict[str, Any] = {
             "history": [asdict(row) for row in self.progress.history],
@@ -266,6 +273,8 @@ class Trainer:
         try:
             self.model.load_state_dict(tensors["model"])
             self.step.restore(tensors["optimizer"])
+            if self.average:
+                self.average.restore(tensors.get("average"))
             self.best = tensors.get("best", {})
             history = [Epoch(**row) for row in record["history"]]
             self.progress = Progress(history, record["best_epoch"], record["best_metric"], record["losses"])

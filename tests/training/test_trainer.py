@@ -63,11 +63,11 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert same(whole, resumed)
 
 
-@pytest.mark.parametrize("sampling", ["full", "neighbor"])
+@pytest.mark.parametrize(("sampling", "average"), [("full", 0), ("full", 1), ("neighbor", 0), ("neighbor", 1)])
 def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str, average: int
 ) -> None:
-    config = CONFIG.model_copy(update={"epochs": 3, "sampling": sampling, "batch_size": 32})
+    config = CONFIG.model_copy(update={"epochs": 3, "sampling": sampling, "batch_size": 32, "average": average})
     whole, stopped, resumed = gat(), gat(), gat()
     expected = Trainer(whole, config, seed=1, select=SELECT).run()
     monkeypatch.setattr(trainer_module, "TELL_SECONDS", 0)
