@@ -69,10 +69,10 @@ def test_past_memory_as_in_memory(fuzz: Any, tmp_path: Path, monkeypatch: pytest
     assert found["read"] >= 4 and len(found) > 3, found
 
 
-@pytest.mark.parametrize(("target", "count"), [("runs", 40), ("graphs", 30)])
+@pytest.mark.parametrize(("target", "count"), [("runs", 40), ("graphs", 30), ("checkpoints", 40)])
 def test_a_damaged_folder_answers_as_before_or_is_refused(fuzz: Any, tmp_path: Path, target: str, count: int) -> None:
     found = outcomes(*fuzz.prepared(target, tmp_path), count)
-    assert found["read"] >= 3 and found["GR031" if target == "runs" else "GR018"] >= 10, found
+    assert found["read"] >= 3 and found["GR018" if target == "graphs" else "GR031"] >= 6, found
 
 
 def test_the_checks_can_fail(fuzz: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

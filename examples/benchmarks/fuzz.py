@@ -3,16 +3,18 @@
 python examples/benchmarks/fuzz.py --minutes 30
 python examples/benchmarks/fuzz.py --minutes 5 --target runs --seed 7 --out found --json
 
-The targets are tables in memory, the same past memory, known folders, and damaged run and graph folders; those that are
-asked for share the time. What is given and what must hold stands in fuzz_inputs.py, fuzz_damage.py and fuzz_checks.py;
-tests/test_fuzz.py has a short pass of it. Inputs come from hypothesis, which makes one that fails smaller. Each target
-runs in a process of its own, so that a crash or a hang is a failure like any other.
+The targets are tables in memory, the same past memory, known folders, damaged run and graph folders, and damaged
+checkpoints; those that are asked for share the time. What is given stands in fuzz_inputs.py and fuzz_damage.py, what
+must hold in fuzz_checks.py and fuzz_folders.py; tests/test_fuzz.py has a short pass of it. Inputs come from hypothesis,
+which makes one that fails smaller. Each target runs in a process of its own, so that a crash or a hang is a failure
+like any other.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import multiprocessing
 import shutil
 import sys
@@ -27,15 +29,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fuzz_checks import Wholes, check_graph, check_large, check_run, check_tables
+from fuzz_checks import check_large, check_tables
 from fuzz_damage import damages
+from fuzz_folders import Wholes, check_checkpoint, check_graph, check_run
 from fuzz_inputs import folders, tables
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from graphrec.data.large import parts, rows
 
-TARGETS = ("tables", "large", "folders", "runs", "graphs")
+TARGETS = ("tables", "large", "folders", "runs", "graphs", "checkpoints")
 ROUND = 200  # inputs that hypothesis draws from one seed
 PATIENCE = 120.0  # seconds for one input
 
@@ -57,6 +60,8 @@ def prepared(target: str, folder: Path) -> tuple[st.SearchStrategy[Any], Callabl
     wholes, some = Wholes.made(folder), st.lists(damages, min_size=1, max_size=3)
     if target == "graphs":
         return some, lambda drawn, place: check_graph(wholes, drawn, place)
+    if target == "checkpoints":
+        return st.tuples(some, st.booleans()), lambda drawn, place: check_checkpoint(wholes, *drawn, place)
     drawn = st.tuples(st.sampled_from(list(wholes.runs)), some, st.booleans())
     return drawn, lambda drawn, place: check_run(wholes, *drawn, place)
 
@@ -70,6 +75,7 @@ def work(target: str, first: int, seconds: float, out: Path, told: Connection) -
         told: hears (outcome, what went wrong) of each input.
     """
     warnings.simplefilter("error")
+    logging.disable(logging.WARNING)  # that a checkpoint is torn is told
     with tempfile.TemporaryDirectory() as folder:
         strategy, check = prepared(target, Path(folder))
         told.send(("", ""))

@@ -1,4 +1,4 @@
-"""What must hold of whatever graphrec is given: a result that is whole and right, or an error with a code.
+"""What must hold of tables that graphrec is given: a result that is whole and right, or an error with a code.
 
 Each check returns what became of its input: ``read``, or the code of the error. All else raises.
 """
@@ -8,24 +8,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from fuzz_damage import Damage
 from fuzz_inputs import TRAP, Given
 
-import graphrec
-from graphrec.data import Dataset, Part, build_dataset, check_dataset, read_dataset, synthetic
+from graphrec.data import Dataset, Part, build_dataset, check_dataset, read_dataset
 from graphrec.errors import GraphrecError
-from graphrec.graph import build_graph
-from graphrec.runs.stored import DESCRIPTION, digests
 
 TABLES = ("interactions", "knowledge", "items", "users", "test")
 MOST = 1_000_000_000  # bytes that memory may grow by for a few small files
@@ -178,90 +171,3 @@ def pairs_in(content: bytes, options: dict[str, Any]) -> set[tuple[str, str]]:
             places = names.index("user_id"), names.index("item_id")
             pairs |= {(row[places[0]], row[places[1]]) for row in found if len(row) == len(names)}
     return pairs
-
-
-@dataclass(frozen=True)
-class Wholes:
-    """Undamaged run folders, what each of them answers, and a graph folder.
-
-    Args:
-        runs: by model.
-        answers: likewise.
-        graph: the folder of the data set behind them.
-    """
-
-    runs: dict[str, Path]
-    answers: dict[str, tuple[pd.DataFrame, dict[str, float]]]
-    graph: Path
-
-    @classmethod
-    def made(cls, folder: Path) -> Wholes:
-        """Train a little."""
-        world = synthetic.generate(seed=3, num_users=60, num_items=40)
-        tables = {"knowledge": world.knowledge, "items": world.items, "users": world.users}
-        data = read_dataset(world.interactions, **tables, seed=3)
-        data.save(folder / "graph")
-        small: dict[str, Any] = {"epochs": 1, "width": 8, "batch_size": 1024}
-        settings: dict[str, dict[str, Any]] = {
-            "item_knn": {},
-            "lightgcn": small,
-            "fused": small | {"views": ("lightgcn", "item_knn")},
-        }
-        for name, options in settings.items():
-            graphrec.train(data, name, **options).save(folder / name)
-        runs = {name: folder / name for name in settings}
-        return cls(runs, {name: answers(path) for name, path in runs.items()}, folder / "graph")
-
-
-def answers(run: Path) -> tuple[pd.DataFrame, dict[str, float]]:
-    """What a run recommends to everybody, and how it is judged."""
-    recommender = graphrec.load(run)
-    lists = recommender.recommend(k=5)
-    recommender.explain(lists["user_id"][0], lists["item_id"][0])
-    return lists, recommender.evaluate().metrics
-
-
-def check_run(wholes: Wholes, model: str, damage: list[Damage], sealed: bool, folder: Path) -> str:
-    """A damaged run answers as before, or is refused.
-
-    Args:
-        sealed: whether the digests are made anew, as somebody would who wants the files to be believed; then, or with
-            other settings, other answers may come, but whole ones.
-    """
-    run = Path(shutil.copytree(wholes.runs[model], folder / "run"))
-    with modest(folder):
-        touched = {one.do(run) for one in damage}
-        if sealed and DESCRIPTION.as_posix() not in touched and (run / "dataset.json").exists():
-            described = json.loads((run / DESCRIPTION).read_text())
-            (run / DESCRIPTION).write_text(json.dumps(described | {"sha256": digests(run)}))
-        code, found = outcome(lambda: answers(run))
-        if code == READ:
-            lists, metrics = wholes.answers[model]
-            if not sealed and "config.toml" not in touched:
-                pd.testing.assert_frame_equal(found[0], lists)
-                assert found[1] == metrics
-            check_lists(found[0])
-    return code
-
-
-def check_lists(lists: pd.DataFrame) -> None:
-    """Ranks from 1, scores that fall, no item twice."""
-    assert not lists.duplicated(["user_id", "item_id"]).any()
-    for _, one in lists.groupby("user_id"):
-        assert one["rank"].tolist() == list(range(1, len(one) + 1)) and one["score"].is_monotonic_decreasing
-
-
-def check_graph(wholes: Wholes, damage: list[Damage], folder: Path) -> str:
-    """A damaged graph folder makes a graph, or is refused."""
-    graph = Path(shutil.copytree(wholes.graph, folder / "graph"))
-    with modest(folder):
-        for one in damage:
-            one.do(graph)
-
-        def used() -> None:
-            data = Dataset.load(graph)
-            build_graph(data, tuple(Part))
-            check_dataset(data)
-            graphrec.train(data, "popularity")
-
-        return outcome(used)[0]

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for damage to a folder that graphrec has written: a run or a graph."""
+"""Hypothesis strategies for damage to a folder that graphrec has written: a run, a graph, or checkpoints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import io
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ import pyarrow.parquet as pq
 import tomli_w
 from fuzz_inputs import PICKLE
 from hypothesis import strategies as st
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from graphrec.training.checkpoint import digest
 
 WORDS = ["", "x", "../x", "/etc/passwd", "lightgcn", "item_knn", "float32", "F32", "user", "cuda", "neighbor", "0" * 64]
 VALUES = [
@@ -61,8 +66,10 @@ class Damage:
     value: Any
 
     def do(self, folder: Path) -> str:
-        """Damage the folder; returns the path of the file in it."""
+        """Damage the folder; returns the path of the file in it, or nothing where there is no file left."""
         files = sorted(path for path in folder.rglob("*") if path.is_file())
+        if not files:
+            return ""
         fitting = [path for path in files if (self.kind, path.suffix) in EDITS] or files
         path, other = fitting[self.file % len(fitting)], files[self.other % len(files)]
         if self.kind == "drop":
@@ -114,8 +121,22 @@ def toml_edited(damage: Damage, before: bytes, place: int) -> bytes:
 def header_edited(damage: Damage, before: bytes, place: int) -> bytes:
     """A value in the header of a safetensors file replaced."""
     size = int.from_bytes(before[:8], "little")
-    header = json.dumps(replaced(json.loads(before[8 : 8 + size]), damage)).encode()
-    return len(header).to_bytes(8, "little") + header + before[8 + size :]
+    header = json.loads(before[8 : 8 + size])
+    told = header.get("__metadata__", {})
+    if "record" in told and damage.other % 2:  # JSON within JSON: the history of a checkpoint
+        told["record"] = json.dumps(replaced(json.loads(told["record"]), replace(damage, other=damage.other // 2)))
+    else:
+        header = replaced(header, damage)
+    written = json.dumps(header).encode()
+    return len(written).to_bytes(8, "little") + written + before[8 + size :]
+
+
+def sealed_anew(path: Path) -> None:
+    """Give a checkpoint the digest of what it now holds, if it can be read at all."""
+    with suppress(SafetensorError, KeyError, TypeError):
+        with safe_open(path, framework="pt") as file:
+            tensors, told = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+        save_file(tensors, path, metadata=told | {"sha256": digest(tensors, told["record"])})
 
 
 def array_edited(damage: Damage, before: bytes, place: int) -> bytes:

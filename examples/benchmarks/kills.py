@@ -112,8 +112,8 @@ def training(model: str, graph: Path, out: Path) -> list[str]:
     """The command that trains a model on little."""
     views = MODELS[model].Settings().views if model == "fused" else (model,)
     width = any(field.name == "width" for view in views for field in fields(MODELS[view].Settings))
-    options = ["--epochs=2", "--eval-every=1", "--batch-size=256", "--refit", "--seed=1", *["--width=8"] * width]
-    return ["train", str(graph), f"--model={model}", *options, "--out", str(out)]
+    options = ["--epochs=2", "--eval-every=1", "--average=1", "--batch-size=256", "--refit", *["--width=8"] * width]
+    return ["train", str(graph), f"--model={model}", *options, "--seed=1", "--out", str(out)]
 
 
 def digests(out: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from graphrec.training.checkpoint import State
+from graphrec.training.checkpoint import State, check_like
 
 VALUES = 100  # of each weight that count, in an epoch
 
@@ -69,14 +69,13 @@ class Average:
         for name, parameter in self.model.named_parameters():
             parameter.copy_(values[name])
 
-    def restore(self, mean: State | None) -> None:
+    def restore(self, mean: State) -> None:
         """Go on from the ``mean`` of an earlier process.
 
         Raises:
-            ValueError: there is none.
+            ValueError: it is not of these weights.
         """
-        if mean is None:
-            raise ValueError("it was trained without averaging")
+        check_like(mean, self.mean)
         for name, tensor in self.mean.items():
             tensor.copy_(mean[name])
 

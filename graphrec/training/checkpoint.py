@@ -41,7 +41,7 @@ def save_checkpoint(path: Path, tensors: dict[str, State], record: dict[str, Any
     }
     text = json.dumps(record)
     with atomic_path(path) as temporary:
-        _write(temporary, flat, {"record": text, "sha256": _digest(flat, text)})
+        _write(temporary, flat, {"record": text, "sha256": digest(flat, text)})
         if path.exists():
             path.replace(_before(path))
 
@@ -98,9 +98,13 @@ def _read(path: Path, device: torch.device) -> tuple[dict[str, State], dict[str,
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata()
             flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-        if _digest(flat, metadata["record"]) != metadata["sha256"]:
+        if digest(flat, metadata["record"]) != metadata["sha256"]:
             raise ValueError("its content is not what was written")
+        if not all(bool(tensor.isfinite().all()) for tensor in flat.values()):
+            raise ValueError("it holds numbers that are not finite")
         record = json.loads(metadata["record"])
+        if not isinstance(record, dict):
+            raise ValueError("its record is no object")
         for key, tensor in flat.items():
             group, name = key.split("/", 1)
             tensors.setdefault(group, {})[name] = tensor
@@ -111,7 +115,7 @@ def _read(path: Path, device: torch.device) -> tuple[dict[str, State], dict[str,
     return tensors, record
 
 
-def _digest(tensors: State, text: str) -> str:
+def digest(tensors: State, text: str) -> str:
     """SHA-256 of names, shapes, types and bytes: a page that a crash has left empty does not show in the header."""
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
@@ -127,9 +131,30 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> State:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: State) -> None:
-    """Put back what ``optimizer_state`` gave."""
+    """Put back what ``optimizer_state`` gave.
+
+    Raises:
+        ValueError: it is not the state of Adam for these parameters.
+    """
     state: dict[int, State] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = tensor
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, fields in state.items():
+        like = parameters[number] if number in range(len(parameters)) else torch.empty(0)
+        check_like(fields, {"step": torch.empty(()), "exp_avg": like, "exp_avg_sq": like})
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def check_like(found: State, expected: State) -> None:
+    """Refuse tensors that have not the names and shapes of others.
+
+    Raises:
+        ValueError: naming one that differs.
+    """
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found or name not in expected:
+            raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
+        if found[name].shape != expected[name].shape:
+            raise ValueError(f"{name} has the shape {list(found[name].shape)}, not {list(expected[name].shape)}")

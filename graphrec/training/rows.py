@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from graphrec.sparse.cpu.threads import for_each_block
+from graphrec.training.checkpoint import check_like
 
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
 
@@ -68,8 +69,9 @@ class RowOptimizer(ABC):
         """Put back what ``state`` gave.
 
         Raises:
-            KeyError, RuntimeError: it belongs to another optimiser or table.
+            ValueError: it belongs to another optimiser or table.
         """
+        check_like(tensors, self.state())
         for name, tensor in self.state().items():
             tensor.copy_(tensors[name])
 

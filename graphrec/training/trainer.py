@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from graphrec.config import TrainingConfig
@@ -20,7 +20,7 @@ from graphrec.models import EmbeddingModel, TrainedModel
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.average import Average
-from graphrec.training.checkpoint import State, has_checkpoint, load_checkpoint, save_checkpoint
+from graphrec.training.checkpoint import State, check_like, has_checkpoint, load_checkpoint, save_checkpoint
 from graphrec.training.inference import settle_vectors
 from graphrec.training.steps import make_batches, make_step
 
@@ -257,13 +257,7 @@ class Trainer:
             "best": self.best,
             "average": self.average.mean if self.average else {},
         }
-        record: dict[str, Any] = {
-            "history": [asdict(row) for row in self.progress.history],
-            "best_epoch": self.progress.best_epoch,
-            "best_metric": self.progress.best_metric,
-            "losses": self.progress.losses,
-            "graph": self.graph_digest,
-        }
+        record = {"graph": self.graph_digest, "progress": asdict(self.progress)}
         save_checkpoint(path, tensors, record)
 
     def _restore(self, path: Path) -> None:
@@ -271,12 +265,22 @@ class Trainer:
         if record.get("graph") != self.graph_digest:
             raise RunError(f"{path} was written on another graph than this run's", "remove it to train from the start")
         try:
+            progress = TypeAdapter(Progress).validate_python(record.get("progress"))
+            self._check_progress(progress)
             self.model.load_state_dict(tensors["model"])
-            self.step.restore(tensors["optimizer"])
+            self.step.restore(tensors.get("optimizer", {}))
             if self.average:
-                self.average.restore(tensors.get("average"))
-            self.best = tensors.get("best", {})
-            history = [Epoch(**row) for row in record["history"]]
-            self.progress = Progress(history, record["best_epoch"], record["best_metric"], record["losses"])
+                self.average.restore(tensors.get("average", {}))
+            best = tensors.get("best", {})
+            if progress.history:
+                check_like(best, self.model.state_dict())
+            self.best, self.progress = best, progress
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(f"{path} belongs to another model: {error}", "remove it to train from the start") from None
+
+    def _check_progress(self, progress: Progress) -> None:
+        """Refuse a history that training cannot have come to."""
+        done = len(progress.history)
+        possible = min(done, 1) <= progress.best_epoch <= done <= self.config.epochs
+        if not possible or len(progress.losses) > len(self.batches):
+            raise ValueError("its history is not one of this training")

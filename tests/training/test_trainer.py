@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from graphrec.models import GAT, EmbeddingModel, GATSettings
 from graphrec.training import Epoch, Stride, Trainer, part_csr
 from graphrec.training import checkpoint as checkpoint_module
 from graphrec.training import trainer as trainer_module
+from graphrec.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.worlds import small_world
 
 WORLD = small_world()
@@ -128,6 +130,34 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {path.name for path in tmp_path.iterdir()} == {"gat.safetensors", "gat.previous.safetensors"}
     Trainer(resumed, CONFIG, seed=1, checkpoint=path).run()
     assert same(whole, resumed)
+
+
+FORGERIES: dict[str, Callable[[dict, dict], object]] = {
+    "exp_avg has the shape": lambda tensors, record: tensors["optimizer"].update({"0.exp_avg": torch.zeros(1)}),
+    "exp_avg_sq is missing": lambda tensors, record: tensors["optimizer"].pop("0.exp_avg_sq"),
+    "not finite": lambda tensors, record: tensors["best"]["table"].fill_(torch.nan),
+    "table is missing": lambda tensors, record: tensors["best"].pop("table"),
+    "weight is not expected": lambda tensors, record: tensors["best"].update(weight=torch.zeros(1)),
+    "history": lambda tensors, record: record["progress"].update(best_epoch=0),
+    "not one of this training": lambda tensors, record: record["progress"].update(losses=[0.5] * 1000),
+    "epoch": lambda tensors, record: record["progress"]["history"][0].update(epoch="first"),
+    "dictionary": lambda tensors, record: record.update(progress=[]),
+}
+
+
+@pytest.mark.parametrize("said", FORGERIES)
+def test_a_checkpoint_of_no_such_training_is_refused(tmp_path: Path, said: str) -> None:
+    """Whatever its digest says: shapes, names, numbers and the history are held against the training at hand."""
+    path = tmp_path / "gat.safetensors"
+    Trainer(gat(), CONFIG.model_copy(update={"epochs": 2}), seed=1, select=SELECT, checkpoint=path).run()
+    tensors, record = load_checkpoint(path, torch.device("cpu"))
+    FORGERIES[said](tensors, record)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    save_checkpoint(path, tensors, record)
+    with pytest.raises(RunError, match=said) as caught:
+        Trainer(gat(), CONFIG, seed=1, select=SELECT, checkpoint=path).run()
+    assert "remove it to train from the start" in str(caught.value)
 
 
 def test_a_step_does_not_depend_on_the_batch_before() -> None:
