@@ -202,3 +202,27 @@ def test_what_is_chosen_for_a_time_is_judged(script, tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "test_reads.jsonl").read_text().splitlines()) == 1
     fits.finish_timed(here, space.View("default", "fused", minutes=0.02), seed=1)  # is there already
     assert len((tmp_path / "out" / "test_reads.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_split_in_time_is_told_from_an_even_draw(script, tmp_path: Path) -> None:
+    """Half the items are new: they stand behind the old ones in each line, and a split in time tests on them."""
+    rows, rng = script("split_rows"), np.random.default_rng(0)
+    for name in ("even", "late"):
+        (tmp_path / name).mkdir()
+        lines: dict[str, list[str]] = {"train": [], "test": []}
+        for user in range(400):
+            items = np.concatenate([rng.permutation(20)[:10], 20 + rng.permutation(20)[:10]])
+            test = np.arange(20) >= 16 if name == "late" else rng.permutation(20) >= 16
+            lines["train"].append(" ".join(map(str, [user, *items[~test]])))
+            lines["test"].append(" ".join(map(str, [user, *items[test]])))
+        for part, content in lines.items():
+            (tmp_path / name / f"{part}.txt").write_text("\n".join(content) + "\n")
+    even, late = (rows.rows_of(tmp_path / name) for name in ("even", "late"))
+    assert len(even) == 8000 and even["test"].sum() == 1600
+    assert even.loc[0, "place"] == pytest.approx(0.5 / 16)
+    assert rows.unevenness(even) < 2 < 20 < rows.unevenness(late)
+    assert rows.unevenness(rows.redrawn(late, seed=1)) < 2
+    assert rows.redrawn(late, seed=1).groupby("user")["test"].sum().eq(4).all()
+    items = rows.by_place(late)
+    assert len(items) == 40 and items["place"].corr(items["share"]) > 0.9
+    assert rows.told(tmp_path / "late", seed=1).startswith("| late | ")

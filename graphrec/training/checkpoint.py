@@ -117,11 +117,11 @@ def _read(path: Path, device: torch.device) -> tuple[dict[str, State], dict[str,
 
 def digest(tensors: State, text: str) -> str:
     """SHA-256 of names, shapes, types and bytes: a page that a crash has left empty does not show in the header."""
-    digest = hashlib.sha256(text.encode())
+    sha256 = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        sha256.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        sha256.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> State:
