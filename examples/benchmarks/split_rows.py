@@ -82,7 +82,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="+")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn rows")
     options = parser.parse_args()
-    print("| split | unevenness | of an even draw | lines in item order | correlation of place and share | by fifths |")
+    print(
+        "| split | unevenness | of an even draw | lines in item order | correlation of place and share "
+        "| share, by fifths of place |"
+    )
     print("|---|---:|---:|---:|---:|---|")
     for folder in options.folder:
         print(told(folder, options.seed))
