@@ -14,14 +14,15 @@ from torch import nn
 
 from graphrec.training.checkpoint import State, check_like
 
-VALUES = 100  # of each weight that count, in an epoch
+VALUES = 100  # in an epoch that count, at least, where it has as many steps
 
 
 class Average:
     """The mean of a model's weights over about its last epochs: m ← m + (w − m) / min(t, T) at the t-th value of T.
 
     So it is the plain mean of all values until there are T of them, and a moving one from then on. Departures from
-    Izmailov et al.: the learning rate stays what it is, values are taken within epochs, and old ones fade away.
+    Izmailov et al.: the learning rate stays what it is, values are taken within epochs, and old ones fade away. Torch's
+    ``AveragedModel`` would copy the model with its graph, and average a table of bfloat16 in bfloat16.
 
     Args:
         model: whose weights; their mean is kept in float32, or in float64 where they are.
@@ -31,7 +32,8 @@ class Average:
     >>> weights = nn.Linear(1, 1, bias=False)
     >>> average = Average(weights, epochs=1, steps=2)
     >>> for step, value in enumerate((1.0, 2.0, 4.0), start=1):
-    ...     average.update(step) if weights.weight.data.fill_(value) else None
+    ...     _ = nn.init.constant_(weights.weight, value)
+    ...     average.update(step)
     >>> with average.in_place():
     ...     weights.weight.item()
     2.75

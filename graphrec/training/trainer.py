@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from graphrec.config import TrainingConfig
@@ -265,8 +265,7 @@ class Trainer:
         if record.get("graph") != self.graph_digest:
             raise RunError(f"{path} was written on another graph than this run's", "remove it to train from the start")
         try:
-            progress = TypeAdapter(Progress).validate_python(record.get("progress"))
-            self._check_progress(progress)
+            progress = self._checked_progress(record.get("progress"))
             self.model.load_state_dict(tensors["model"])
             self.step.restore(tensors.get("optimizer", {}))
             if self.average:
@@ -278,9 +277,19 @@ class Trainer:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(f"{path} belongs to another model: {error}", "remove it to train from the start") from None
 
-    def _check_progress(self, progress: Progress) -> None:
-        """Refuse a history that training cannot have come to."""
+    def _checked_progress(self, told: object) -> Progress:
+        """The progress in a checkpoint's record.
+
+        Raises:
+            ValueError: it is none, or training cannot have come to it.
+        """
+        try:
+            progress = TypeAdapter(Progress).validate_python(told)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, ('progress', *first['loc'])))}: {first['msg'].lower()}") from None
         done = len(progress.history)
         possible = min(done, 1) <= progress.best_epoch <= done <= self.config.epochs
         if not possible or len(progress.losses) > len(self.batches):
             raise ValueError("its history is not one of this training")
+        return progress

@@ -138,10 +138,12 @@ FORGERIES: dict[str, Callable[[dict, dict], object]] = {
     "not finite": lambda tensors, record: tensors["best"]["table"].fill_(torch.nan),
     "table is missing": lambda tensors, record: tensors["best"].pop("table"),
     "weight is not expected": lambda tensors, record: tensors["best"].update(weight=torch.zeros(1)),
-    "history": lambda tensors, record: record["progress"].update(best_epoch=0),
+    "its history is not one": lambda tensors, record: record["progress"].update(best_epoch=0),
     "not one of this training": lambda tensors, record: record["progress"].update(losses=[0.5] * 1000),
-    "epoch": lambda tensors, record: record["progress"]["history"][0].update(epoch="first"),
-    "dictionary": lambda tensors, record: record.update(progress=[]),
+    r"progress\.history\.0\.epoch: input": lambda tensors, record: record["progress"]["history"][0].update(
+        epoch="first"
+    ),
+    "progress: input should be a dictionary": lambda tensors, record: record.update(progress=[]),
 }
 
 
