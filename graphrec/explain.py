@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphrec.models import EmbeddingModel, Fused, History, ItemItem, Model, Spectral, views_of
+from graphrec.models import AdditiveModel, EmbeddingModel, Fused, History, Model, views_of
 from graphrec.sparse import CSR
 
-Comparing = ItemItem | Spectral | History
-"""Views whose scores are sums over the used items."""
+Comparing = AdditiveModel | History | EmbeddingModel
+"""Views whose scores are sums over the used items; of an embedding model, where there is recency."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
         return Explanation(score, views, None, ())
     teller = max(tellers, key=lambda name: views[name])
     member = members[teller]
-    if isinstance(member, EmbeddingModel):
+    assert isinstance(member, Comparing)
+    if isinstance(member, EmbeddingModel) and member.settings.recency == 0:
         found = _graph_paths(member, user, item, count)
     else:
-        assert isinstance(member, Comparing)
         found = _similarity_paths(member, user, item, count)
     paths = tuple(
         Path(nodes, relations, weight, score - _score_without(model, nodes, user, item))
@@ -88,7 +88,9 @@ def explain_pair(model: Model, user: int, item: int, *, count: int = 5) -> Expla
 
 def _has_paths(member: Model) -> bool:
     """Whether a view's score comes over edges; that of an embedding model without layers does not."""
-    return isinstance(member, Comparing) or (isinstance(member, EmbeddingModel) and member.settings.layers > 0)
+    if isinstance(member, EmbeddingModel):
+        return bool(member.settings.layers > 0 or member.settings.recency > 0)
+    return isinstance(member, Comparing)
 
 
 FoundPath = tuple[tuple[int, ...], tuple[str, ...], float]
@@ -124,8 +126,8 @@ def _graph_paths(model: EmbeddingModel, user: int, item: int, count: int) -> lis
 
 def _similarity_paths(model: Comparing, user: int, item: int, count: int) -> list[FoundPath]:
     """The used items that add most to the score."""
-    used = model.timeline.items.rows(user) if isinstance(model, History) else model.graph.seen.rows(user)
-    added = model.contributions(used, item)
+    history = model.used.take_rows(torch.tensor([user], device=model.graph.device))
+    used, added = history.col, model.contributions(history, item)
     order = torch.argsort(added, descending=True, stable=True)[:count]
     first = model.graph.num_users
     return [

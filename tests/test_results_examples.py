@@ -187,9 +187,12 @@ def test_settings_that_were_chosen_before_are_taken(script, tmp_path: Path) -> N
     compare, space = script("compare"), script("search_space")
     chosen = {"options": {"neighbours": 7}, "training": {"epochs": 3}}
     (tmp_path / "shop.json").write_text(json.dumps({"views": {"knn": [chosen, chosen]}}))
-    here = compare.Set("shop", {}, 1, tmp_path, tmp_path / "out")
+    made = {"generate": {"seed": 3, "num_users": 60, "num_items": 40}, "training": {"epochs": 5}}
+    here = compare.Set("shop", made, 1, tmp_path, tmp_path / "out")
     trials = compare.Trials(4, 60, [1], settings=tmp_path)
-    assert compare.choose(here, space.View("knn", "item_knn"), trials) == chosen
+    trial = compare.choose(here, space.View("knn", "item_knn", {"recency": 0.0}), trials)
+    assert trial == {"options": {"recency": 0.0, "neighbours": 7}, "training": here.shared}
+    assert here.shared["epochs"] == 5
     assert compare.choose(here, space.View("new", "item_knn"), trials) is None
 
 
@@ -202,6 +205,22 @@ def test_what_is_chosen_for_a_time_is_judged(script, tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "test_reads.jsonl").read_text().splitlines()) == 1
     fits.finish_timed(here, space.View("default", "fused", minutes=0.02), seed=1)  # is there already
     assert len((tmp_path / "out" / "test_reads.jsonl").read_text().splitlines()) == 1
+
+
+def test_what_recency_is_worth_is_told_from_two_readings(script, tmp_path: Path, monkeypatch, capsys) -> None:
+    recency = script("recency")
+    made = {"sets": {"yelp-seq": {"generate": {"seed": 3, "num_users": 60, "num_items": 40}}}, "seed": 1}
+    monkeypatch.setattr(recency, "read_toml", lambda name: made)
+    monkeypatch.setattr(recency, "TRAINING", {"width": 8, "epochs": 2, "eval_every": 1, "seed": 1})
+    wanted = ["--sets", "yelp-seq", "--views", "item_knn", "history", "lightgcn"]
+    monkeypatch.setattr("sys.argv", ["recency.py", str(tmp_path), "--out", str(tmp_path / "out"), *wanted])
+    recency.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == ["### yelp-seq", "", "| view | all alike | newer more | ρ | p |"]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[5:]]
+    assert [row[0] for row in cells] == ["item_knn", "history", "lightgcn"]
+    assert all(row[3] in {"0", "0.25", "0.5", "1", "1.5"} for row in cells)
+    assert all((row[3] == "0") <= (row[1] == row[2]) for row in cells)
 
 
 def test_a_split_in_time_is_told_from_an_even_draw(script, tmp_path: Path) -> None:

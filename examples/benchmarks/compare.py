@@ -7,13 +7,14 @@
 
 DATA holds a folder for each set of compare.toml. Of each view in views.toml, as many settings are drawn as --trials
 says, or all where there are fewer; each is trained on the fit rows and stopped and judged on the select rows, and the
-one with the best recall@20 is chosen. With each seed it is stopped on the select rows once more, trained anew on all
-train rows for the epochs that it took, and judged on the test rows, ranking all items: over all test pairs, over those
-whose item has fewer than 5 train rows ("rare"), and over those whose item has none ("new"). A view that trains nothing
-is the same with every seed and is judged once. A fusion has nothing to draw: its views have the settings that were
-chosen for them, and its weights are fitted on the blend rows, once a seed; beside what it chooses to use, its weights
-by attention and its constant weights are judged. A view with minutes is what graphrec chooses for so long, with no
-setting given; only on an idle machine does it tell what the machine can do.
+one with the best recall@20 is chosen. How much more newer items count is chosen once a set on its select rows, for all
+views that can let them (``graphrec.training.choose_recency``). With each seed it is stopped on the select rows once
+more, trained anew on all train rows for the epochs that it took, and judged on the test rows, ranking all items: over
+all test pairs, over those whose item has fewer than 5 train rows ("rare"), and over those whose item has none ("new").
+A view that trains nothing is the same with every seed and is judged once. A fusion has nothing to draw: its views have
+the settings that were chosen for them, and its weights are fitted on the blend rows, once a seed; beside what it
+chooses to use, its weights by attention and its constant weights are judged. A view with minutes is what graphrec
+chooses for so long, with no setting given; only on an idle machine does it tell what the machine can do.
 
 With --settings nothing is tried: the settings are those that the folder's SET.json says were chosen.
 Each trial and each judging is written down when it is done, so a stopped call goes on; what other settings gave is made
@@ -66,7 +67,7 @@ def try_settings(here: Set, view: View, options: Options, cap: float) -> Options
         if time.monotonic() - begun > cap:
             raise OutOfTime
 
-    config = view.config(here.data, options, here.recipe["training"], seed=here.seed)
+    config = view.config(here.data, options, here.shared, seed=here.seed)
     try:
         fitted = fit(here, config, on_epoch=check_time, on_stride=check_time)
     except OutOfTime:
@@ -79,11 +80,12 @@ def choose(here: Set, view: View, trials: Trials) -> Options | None:
     """The trial that was best on the select rows; None if none was finished, or none is told of."""
     if trials.settings is not None:
         told = json.loads((trials.settings / f"{here.name}.json").read_text(encoding="utf-8"))
-        return next(iter(told["views"].get(view.name, [])), None)
+        trial = next(iter(told["views"].get(view.name, [])), None)
+        return trial and trial | {"options": view.options | trial["options"], "training": here.shared}
     done = []
     for number, options in enumerate(view.draw(trials.count, here.seed)):
         file = here.folder / view.name / f"trial-{number:02}.json"
-        told = {"options": options, "training": here.recipe["training"]}
+        told = {"options": options, "training": here.shared}
         done.append(once(file, told, lambda own=options: try_settings(here, view, own, trials.cap)))
     finished = [trial for trial in done if trial["recall@20"] is not None]
     return max(finished, key=lambda trial: trial["recall@20"], default=None)

@@ -26,12 +26,17 @@ from graphrec.errors import DataError
 from graphrec.evaluation import evaluate, keep_rare
 from graphrec.files import atomic_path, write_text
 from graphrec.models import MODELS, Fused, Model, TrainedModel
-from graphrec.training import Fitted, FusionReport, choose, fit_model, part_csr, settle_views
+from graphrec.training import Fitted, FusionReport, choose, choose_recency, fit_model, part_csr, settle_views
 
 
 @dataclass(frozen=True)
 class Set:
-    """A data set, its training and the folder for what is measured on it."""
+    """A data set, its training and the folder for what is measured on it.
+
+    Attributes:
+        shared: settings that all views take which have them: of the training, the width, and how much more newer items
+            count, which is chosen on select rows.
+    """
 
     name: str
     recipe: dict[str, Any]
@@ -53,6 +58,12 @@ class Set:
         items = self.source / self.recipe["items"] if "items" in self.recipe else None
         table = self.source / self.recipe.get("file", "")
         return build_dataset(table, graph, items=items, seed=self.seed, **self.recipe.get("build", {}))
+
+    @cached_property
+    def shared(self) -> Options:
+        """The shared settings, computed once."""
+        recency = choose_recency(self.data, seed=self.seed)
+        return self.recipe["training"] | ({"recency": recency} if recency else {})
 
 
 @contextmanager
@@ -128,7 +139,7 @@ def finish_fusion(here: Set, view: View, chosen: dict[str, Options], seed: int) 
     """Train a fusion of views as they were chosen, and judge it with each kind of weights, unless that was done."""
     folder = here.folder / view.name / f"seed-{seed}"
     own = view.options | {"views": list(chosen)}
-    told = {"seed": seed, "options": own, "chosen": chosen, "training": here.recipe["training"]}
+    told = {"seed": seed, "options": own, "chosen": chosen, "training": here.shared}
     if holds(folder / "row.json", told):
         return
     config = settle_views(parse_config(fusion_values(here, own, chosen) | {"seed": seed, "refit": True}), here.data)
@@ -166,7 +177,7 @@ def fusion_values(here: Set, fused: Options, chosen: dict[str, Options]) -> dict
         here: the set.
         fused: settings of the fusion; chosen: those of its views.
     """
-    shared = here.recipe["training"]
+    shared = here.shared
     models: dict[str, Any] = {"fused": fused}
     for model, options in chosen.items():
         own = {each.name for each in fields(MODELS[model].Settings)}

@@ -14,6 +14,7 @@ SPLITS = ("given", "random", "last", "time")
 TEST_SHARE = 0.2  # of the rows, for random and time
 HELD_SHARE = 0.1  # of a user's train rows, for select and again for blend
 FEWEST = 5  # train rows from which a user gives some to select and blend
+NEWEST = ("last", "time")  # splits whose test rows are the newest
 NEEDS = {"given": "is_test", "last": "timestamp", "time": "timestamp"}  # the column that a split goes by
 SPANS = 1 << 16  # of time, counted in one pass
 _TEST_STREAM, _HELD_STREAM = 0, 1  # keep the draws of the two steps apart
@@ -46,6 +47,8 @@ def assign_parts(
     is_test: np.ndarray | None = None,
 ) -> np.ndarray:
     """The part of each row: test by ``split``, then 10 % select and 10 % blend of each user's train rows.
+
+    These are drawn at random; where the test rows are the newest, from the newest fifth of the user's train rows.
 
     - given: test rows are the ones in ``is_test``.
     - random: a fifth of each user's rows, at least one, for users with two rows or more.
@@ -169,7 +172,8 @@ class Splitter:
         else:
             test = self._newest_overall(np.asarray(timestamp))
         parts = np.full(len(user), Part.TEST, dtype=np.uint8)
-        parts[~test] = _divide_train(user[~test], self._held_draws)
+        times = timestamp[~test] if self.split in NEWEST and timestamp is not None else None
+        parts[~test] = _divide_train(user[~test], times, self._held_draws)
         return parts
 
     def _newest_overall(self, timestamp: np.ndarray) -> np.ndarray:
@@ -182,10 +186,14 @@ class Splitter:
         return test
 
 
-def _divide_train(user: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Fit, select and blend parts of the train rows."""
-    place, count = _places(user, generator.random(len(user)))
+def _divide_train(user: np.ndarray, times: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
+    """Fit, select and blend parts of the train rows; given times, the older rows of each user are fit."""
+    draws = generator.random(len(user))
+    place, count = _places(user, draws if times is None else times)
     held = np.where(count >= FEWEST, np.maximum(1, np.rint(HELD_SHARE * count)), 0).astype(np.int64)
+    if times is not None:
+        draws += place < count - 2 * held
+        place, _ = _places(user, draws)
     parts = np.full(len(user), Part.FIT, dtype=np.uint8)
     parts[place < 2 * held] = Part.BLEND
     parts[place < held] = Part.SELECT

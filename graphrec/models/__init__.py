@@ -10,6 +10,7 @@ import torch
 
 from graphrec.errors import UnknownNameError, nearest
 from graphrec.graph import HeteroGraph
+from graphrec.models.additive import AdditiveModel
 from graphrec.models.base import Model
 from graphrec.models.content import Content, ContentSettings
 from graphrec.models.ease import EASE
@@ -114,6 +115,7 @@ __all__ = [
     "EASE",
     "GAT",
     "MODELS",
+    "AdditiveModel",
     "SLIM",
     "Content",
     "ContentSettings",

@@ -61,6 +61,8 @@ class EASE(ItemItem):
 
     @classmethod
     def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
+        if reason := super().obstacle(graph, settings):
+            return reason
         size, count = graph.num_items, max(0, min(settings.neighbours, graph.num_items - 1))
         needed, free = _peak(size, count), available_memory()
         if needed <= free:

@@ -19,15 +19,17 @@ from graphrec.graph import Block, HeteroGraph
 from graphrec.losses import l2_penalty
 from graphrec.models.base import check_setting, searched
 from graphrec.models.objective import LOSSES, PAIRED, negatives_of, ranking_loss
+from graphrec.models.recency import RecencySettings, added_to_mean, in_order, recency_obstacle, recent_mean
 from graphrec.models.vectors import VectorModel
 from graphrec.sampling import Batch
+from graphrec.sparse import CSR
 
 MAX_LAYERS = 64  # beyond any use; a file must not ask for a million of them
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class EmbeddingSettings:
+class EmbeddingSettings(RecencySettings):
     """What every model with a vector a node shares.
 
     Args:
@@ -55,6 +57,7 @@ class EmbeddingSettings:
     storage: str = "float32"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_setting("width", self.width, self.width >= 1, ">= 1")
         check_setting("layers", self.layers, self.layers >= self.MIN_LAYERS, f">= {self.MIN_LAYERS}")
         check_setting("layers", self.layers, self.layers <= MAX_LAYERS, f"<= {MAX_LAYERS}")
@@ -69,6 +72,9 @@ class EmbeddingSettings:
 class EmbeddingModel(VectorModel):
     """A model trained by gradient: a table of layer-0 vectors, propagated; the score is an inner product.
 
+    With ``recency`` ρ > 0 a user's vector, when scoring, is no more their own but the mean of the final vectors of what
+    they used, an item counting (1 + n)^−ρ where n others are newer. Training is the same.
+
     Attributes:
         table: layer-0 vectors of all nodes of ``graph``, float32 or as ``storage`` says, [N, W].
     """
@@ -78,6 +84,39 @@ class EmbeddingModel(VectorModel):
     def __init__(self, graph: HeteroGraph, settings: Any) -> None:
         super().__init__(graph, settings)
         self.table = nn.Parameter(torch.zeros(graph.num_nodes, settings.width, dtype=TYPES[settings.storage]))
+
+    @classmethod
+    def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
+        return recency_obstacle(graph, settings)
+
+    def user_vectors(self) -> Tensor:
+        if self.settings.recency == 0:
+            return super().user_vectors()
+        return self.keep("recent", lambda: recent_mean(self.used, self.settings.recency, self.item_vectors()))
+
+    @property
+    def used(self) -> CSR:
+        """What everybody has used, as ``fold_in`` takes it."""
+        return in_order(self.graph, self.settings.recency)
+
+    def fold_in(self, history: CSR) -> Tensor:
+        """As for known users where there is recency; without places in the order of use all items count alike."""
+        if self.settings.recency == 0:
+            return super().fold_in(history)
+        items = self.item_vectors()
+        return recent_mean(history, self.settings.recency, items) @ items.T
+
+    def contributions(self, history: CSR, item: int) -> Tensor:
+        """What each used item of one person adds to the score of an item, where there is recency.
+
+        Args:
+            history: [1, I], as ``fold_in`` takes it.
+            item: the item scored.
+
+        Returns:
+            float32 [n], in the order of the history; their sum is the score.
+        """
+        return added_to_mean(history, self.settings.recency, self.item_vectors(), item)
 
     def reset(self, generator: torch.Generator) -> None:
         """Draw the layer-0 vectors from N(0, 0.1²), as LightGCN's code does."""

@@ -17,8 +17,9 @@ from graphrec.graph import HeteroGraph
 from graphrec.losses import l2_penalty
 from graphrec.models.base import check_setting, searched
 from graphrec.models.pooling import Attention, Mean, Pooling, Scored, Sequence
+from graphrec.models.recency import RecencySettings, added_to_mean, in_order, recency_obstacle, recent_mean
 from graphrec.models.scored import scored_bpr_loss, scored_softmax_loss
-from graphrec.models.timeline import Timeline
+from graphrec.models.timeline import Timeline, has_times
 from graphrec.models.trained import TrainedModel
 from graphrec.sampling import Batch, used_in_batch
 from graphrec.sparse import CSR
@@ -31,7 +32,7 @@ RATE = 0.3
 
 
 @dataclass(frozen=True)
-class HistorySettings:
+class HistorySettings(RecencySettings):
     """Settings of the history model.
 
     Args:
@@ -49,6 +50,7 @@ class HistorySettings:
             memorises small data.
         dropout: share, in [0, 1), of the used items that training leaves out of the histories; for ``sequence``, of the
             numbers between its layers.
+        recency: for ``mean`` alone: when scoring, and not in training, newer items count more.
     """
 
     pooling: str = "attention"
@@ -62,8 +64,11 @@ class HistorySettings:
     l2: float = searched(3e-2, 1e-3, 0.3, log=True)
     attention_l2: float = searched(0.1, choices=(0.0, 1e-4, 1e-3, 1e-2, 0.1))
     dropout: float = searched(0.0, 0.0, 0.5)
+    recency: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_setting("recency", self.recency, self.recency == 0 or self.pooling == "mean", "0 but for pooling mean")
         check_setting("pooling", self.pooling, self.pooling in POOLINGS, " or ".join(POOLINGS))
         check_setting("width", self.width, self.width >= 1, ">= 1")
         divides = self.heads >= 1 and self.width % self.heads == 0
@@ -108,9 +113,9 @@ class History(TrainedModel):
 
     @classmethod
     def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
-        if settings.pooling == "sequence" and (graph.times is None or not bool((graph.times >= 0).any())):
+        if settings.pooling == "sequence" and not has_times(graph):
             return "the data has no timestamps"
-        return None
+        return recency_obstacle(graph, settings)
 
     @property
     def capturable(self) -> bool:
@@ -191,24 +196,31 @@ class History(TrainedModel):
         For ``sequence`` its values say the order, and without them all is one time. Nobody gives the times of a
         newcomer's items, so that these have no vector for the time gap, which those of known users have.
         """
+        if self.settings.recency > 0:
+            return recent_mean(history, self.settings.recency, self.table) @ self.table.T
         return self.pool.score(self, Timeline.of_history(history))
 
+    @property
+    def used(self) -> CSR:
+        """What everybody has used, as ``contributions`` takes it, [U, I]."""
+        return in_order(self.graph, self.settings.recency) if self.settings.recency > 0 else self.timeline.items
+
     @torch.no_grad()
-    def contributions(self, history_items: Tensor, item: int) -> Tensor:
-        """What each used item adds to the score of one item; for ``sequence``, what the score loses without it.
+    def contributions(self, history: CSR, item: int) -> Tensor:
+        """What each used item of one person adds to the score of an item; for ``sequence``, what it loses without it.
 
         Either way the history is read as a newcomer's is, its times unknown.
 
         Args:
-            history_items: integers [n], the used items, oldest first.
+            history: [1, I], the used items, oldest first; with recency, as ``fold_in`` takes it.
             item: the item scored.
 
         Returns:
             float32 [n]; but for ``sequence`` their sum is the score of someone with exactly this history.
         """
-        rowptr = torch.tensor([0, len(history_items)], device=history_items.device)
-        one = CSR(rowptr, history_items.int(), self.graph.num_items)
-        return self.pool.contributions(self, Timeline(one, None), item)
+        if self.settings.recency > 0:
+            return added_to_mean(history, self.settings.recency, self.table, item)
+        return self.pool.contributions(self, Timeline(history, None), item)
 
     @torch.no_grad()
     def similarity_block(self, items: Tensor) -> Tensor:
@@ -217,6 +229,8 @@ class History(TrainedModel):
         return unit[items] @ unit.T
 
     def _user_vectors(self) -> Tensor:
+        if self.settings.recency > 0:
+            return recent_mean(self.used, self.settings.recency, self.table)
         users = torch.arange(self.graph.num_users, device=self.graph.device)
         blocks = [self.pool.pooled(self, self.timeline.take(block)) for block in users.split(_BLOCK_USERS)]
         return torch.cat(blocks) if blocks else self.table.new_zeros(0, self.settings.width)

@@ -16,8 +16,9 @@ from scipy import sparse
 from torch import Tensor
 
 from graphrec.graph import HeteroGraph
-from graphrec.models.base import Model, check_setting, searched
-from graphrec.models.calibration import rows_of
+from graphrec.models.additive import AdditiveModel
+from graphrec.models.base import check_setting, searched
+from graphrec.models.recency import RecencySettings
 from graphrec.sparse import CSR, sparse_product
 
 _BLOCK_PAIRS = 2**22
@@ -25,7 +26,7 @@ _BLOCK_PAIRS = 2**22
 
 
 @dataclass(frozen=True)
-class ItemItemSettings:
+class ItemItemSettings(RecencySettings):
     """What every item–item model shares.
 
     Args:
@@ -35,11 +36,12 @@ class ItemItemSettings:
     neighbours: int = searched(200, 20, 400, log=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_setting("neighbours", self.neighbours, self.neighbours >= 1, ">= 1")
 
 
-class ItemItem(Model):
-    """score(u, i) = Σ_j s(i, j) over u's items j, of which only i's nearest are kept; i itself is left out.
+class ItemItem(AdditiveModel):
+    """score(u, i) = Σ_j w_uj s(i, j) over u's items j, of which only i's nearest are kept; i itself is left out.
 
     A subclass says what s is, in ``nearest``.
 
@@ -88,11 +90,8 @@ class ItemItem(Model):
         self.col = torch.from_numpy(kept.indices.astype(np.int32)).to(device)
         self.value = torch.from_numpy(kept.data).to(device)
 
-    def score_block(self, users: Tensor) -> Tensor:
-        return self.fold_in(rows_of(self.graph.seen, users))
-
-    def fold_in(self, history: CSR) -> Tensor:
-        return sparse_product(history.with_value(None), self.kept)
+    def summed(self, weighted: CSR) -> Tensor:
+        return sparse_product(weighted, self.kept)
 
     def similarity_block(self, items: Tensor) -> Tensor:
         """The items' kept neighbours, and each item's likeness to itself."""
@@ -113,18 +112,9 @@ class ItemItem(Model):
         """
         return largest
 
-    def contributions(self, history_items: Tensor, item: int) -> Tensor:
-        """What each used item adds to the score of one item.
-
-        Args:
-            history_items: integers [n], the used items.
-            item: the item scored.
-
-        Returns:
-            float32 [n]; their sum is the score of someone with exactly this history.
-        """
-        added = self._as_scipy()[history_items.cpu().numpy()][:, [item]].toarray()[:, 0]
-        return torch.from_numpy(added).to(self.value.device)
+    def added(self, used: Tensor, item: int) -> Tensor:
+        found = self._as_scipy()[used.cpu().numpy()][:, [item]].toarray()[:, 0]
+        return torch.from_numpy(found).to(self.value.device)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take the number of kept neighbours from the state, since a model that is not fitted has none."""

@@ -16,7 +16,7 @@ from graphrec.models.item_item import ItemItem, keep_largest, products
 
 
 class KnowledgeKNN(ItemItem):
-    """score(u, i) = Σ_j s(i, j) over u's items j,  s(i, j) = Σ_f t_if t_jf / (|t_i| |t_j|),  t_if = ln(I / d_f).
+    """score(u, i) = Σ_j w_uj s(i, j) over u's items j,  s(i, j) = Σ_f t_if t_jf / (|t_i| |t_j|),  t_if = ln(I / d_f).
 
     A fact f of an item is a neighbour in the knowledge together with the relation to it, and d_f the number of items of
     which it is one: TF-IDF weights (Salton & Buckley 1988) and the cosine, with facts for words. A fact of all items
@@ -34,6 +34,8 @@ class KnowledgeKNN(ItemItem):
 
     @classmethod
     def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
+        if reason := super().obstacle(graph, settings):
+            return reason
         known = graph.num_relations > 2 and len(_facts(graph)[0])
         return None if known else "no knowledge touches the items of the data"
 

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from graphrec.data.large.memory import available_memory
 from graphrec.graph import HeteroGraph
-from graphrec.models.base import Model, check_setting, searched
-from graphrec.models.calibration import rows_of
+from graphrec.models.additive import AdditiveModel
+from graphrec.models.base import check_setting, searched
+from graphrec.models.recency import RecencySettings
 from graphrec.sparse import (
     CSR,
     chebyshev_product,
@@ -36,7 +37,7 @@ _BYTES = 12  # of memory while fitting, for each singular vector and user or ite
 
 
 @dataclass(frozen=True)
-class SpectralSettings:
+class SpectralSettings(RecencySettings):
     """Settings of the graph filter.
 
     Args:
@@ -56,13 +57,14 @@ class SpectralSettings:
     ideal_degree_power: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_setting("order", self.order, self.order >= 0, ">= 0")
         check_setting("flatness", self.flatness, self.flatness > 0, "> 0")
         check_setting("rank", self.rank, self.rank >= 0, ">= 0")
         check_setting("ideal_weight", self.ideal_weight, self.ideal_weight >= 0, ">= 0")
 
 
-class Spectral(Model):
+class Spectral(AdditiveModel):
     """scores = r Di^-β p(R̃ᵀR̃) Di^β + α r Di^-γ V Vᵀ Di^γ,  R̃ = Du^-½ R Di^-½, for a row r of the interactions R.
 
     V are the right singular vectors of R̃ with the largest singular values. p is the polynomial of order K that equals
@@ -99,6 +101,8 @@ class Spectral(Model):
 
     @classmethod
     def obstacle(cls, graph: HeteroGraph, settings: Any) -> str | None:
+        if reason := super().obstacle(graph, settings):
+            return reason
         count = rank_on(graph, settings)
         needed, free = _BYTES * count * (graph.num_users + graph.num_items), available_memory()
         if needed <= free:
@@ -146,12 +150,8 @@ class Spectral(Model):
                 return found
         return wanted
 
-    def score_block(self, users: Tensor) -> Tensor:
-        return self.fold_in(rows_of(self.graph.seen, users))
-
-    def fold_in(self, history: CSR) -> Tensor:
-        """As for known users: r is their history."""
-        return self._filter(history, self.settings.degree_power, self.settings.ideal_degree_power)
+    def summed(self, weighted: CSR) -> Tensor:
+        return self._filter(weighted, self.settings.degree_power, self.settings.ideal_degree_power)
 
     def similarity_block(self, items: Tensor) -> Tensor:
         """p(R̃ᵀR̃) + α V Vᵀ, without degrees; an item's likeness to itself is raised to the largest of its row."""
@@ -160,19 +160,11 @@ class Spectral(Model):
         block[row, items] = block.amax(dim=1)
         return block
 
-    def contributions(self, history_items: Tensor, item: int) -> Tensor:
-        """What each used item adds to the score of one item, which is linear in the history.
-
-        Args:
-            history_items: integers [n], the used items.
-            item: the item scored.
-
-        Returns:
-            float32 [n]; their sum is the score of someone with exactly this history.
-        """
+    def added(self, used: Tensor, item: int) -> Tensor:
+        """What the transposed filter makes of the item alone."""
         column = _single(torch.tensor([item], device=self.graph.device), self.graph.num_items)
-        added = self._filter(column, -self.settings.degree_power, -self.settings.ideal_degree_power)
-        return added[0, history_items.long()]
+        found = self._filter(column, -self.settings.degree_power, -self.settings.ideal_degree_power)
+        return found[0, used.long()]
 
     def _filter(self, signal: CSR, power: float, ideal_power: float) -> Tensor:
         """The filters of the rows of a signal [B, I], between item degrees to −power and to power."""
@@ -191,7 +183,7 @@ class Spectral(Model):
         """What V holds of the signal, each vector with its gain [n]: float32 [B, I]."""
         if self.basis.shape[1] == 0:
             return self.basis.new_zeros(signal.num_rows, self.graph.num_items)
-        scaled = replace(signal, value=self._degree_scale(-power)[signal.col.long()])
+        scaled = replace(signal, value=_times(self._degree_scale(-power)[signal.col.long()], signal.value))
         return (spmm(scaled, self.basis).mul_(gain) @ self.basis.T).mul_(self._degree_scale(power))
 
     def _add_lower(self, passed: Tensor, signal: CSR, lower: Chebyshev, power: float) -> Tensor:
@@ -201,7 +193,7 @@ class Spectral(Model):
         for first in range(0, signal.num_rows, WIDTH):
             part = signal.slice_rows(first, min(first + WIDTH, signal.num_rows))
             block = before.new_zeros(self.graph.num_items, WIDTH)  # the products are fastest at just this width
-            block[part.col.long(), part.row_index()] = before[part.col.long()]
+            block[part.col.long(), part.row_index()] = _times(before[part.col.long()], part.value)
             block = chebyshev_product(self.normalized, block, coefficients, bound).mul_(after[:, None])
             passed[first : first + part.num_rows] += block[:, : part.num_rows].T
         return passed
@@ -227,3 +219,7 @@ def rank_on(graph: HeteroGraph, settings: SpectralSettings) -> int:
 def _single(items: Tensor, num_items: int) -> CSR:
     """A row with one item for each of ``items``."""
     return CSR(torch.arange(len(items) + 1, device=items.device), items.int(), num_items)
+
+
+def _times(numbers: Tensor, weight: Tensor | None) -> Tensor:
+    return numbers if weight is None else numbers * weight

@@ -25,13 +25,9 @@ from graphrec.sparse.spectrum import WIDTH
 class SpectralKNNSettings(ItemItemSettings, SpectralSettings):
     """Settings of the graph filter, and how many neighbours each used item keeps."""
 
-    def __post_init__(self) -> None:
-        SpectralSettings.__post_init__(self)
-        ItemItemSettings.__post_init__(self)
-
 
 class SpectralKNN(ItemItem):
-    """score(u, i) = Σ_j s(j, i) over u's items j,  s = Di^-β p(R̃ᵀR̃) Di^β + α Di^-γ V Vᵀ Di^γ.
+    """score(u, i) = Σ_j w_uj s(j, i) over u's items j,  s = Di^-β p(R̃ᵀR̃) Di^β + α Di^-γ V Vᵀ Di^γ.
 
     The score of ``Spectral``, whose filter is linear in what a person used, with the ``neighbours`` largest s(j, i) of
     each used item j alone. Departures: those; and an item does not speak for itself.

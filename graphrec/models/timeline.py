@@ -39,8 +39,7 @@ class Timeline:
 
     @classmethod
     def _sorted(cls, used: CSR, by: Tensor, times: Tensor | None) -> Timeline:
-        order = by.argsort(stable=True)
-        order = order[used.row_index()[order].argsort(stable=True)]
+        order = _in_order(used, by)
         items = CSR.unchecked(used.rowptr, used.col[order], used.num_cols)
         return cls(items, None if times is None else times[order])
 
@@ -79,3 +78,34 @@ class Timeline:
             return items, count, None
         gaps = self.times[edge].diff(dim=1, prepend=self.times[edge[:, :1]]).clamp(min=0)
         return items, count, gaps.masked_fill(~there, 0)
+
+
+def has_times(graph: HeteroGraph) -> bool:
+    """Whether anything is known of when something was used."""
+    return graph.times is not None and bool((graph.times >= 0).any())
+
+
+def older(used: CSR, by: Tensor) -> Tensor:
+    """How many pairs of its row are smaller than each pair, int64 [E].
+
+    Args:
+        used: CSR [R, I].
+        by: a number for each of its pairs, [E].
+
+    >>> used = CSR.from_pairs(torch.tensor([0, 0, 0, 1]), torch.tensor([1, 2, 4, 3]), 2, 5)
+    >>> older(used, torch.tensor([7, 5, 7, 2]))
+    tensor([1, 0, 1, 0])
+    """
+    order = _in_order(used, by)
+    row, by = used.row_index()[order], by[order]
+    place = torch.arange(len(order), device=order.device)
+    repeats = torch.zeros_like(row, dtype=torch.bool)
+    repeats[1:] = (row[1:] == row[:-1]) & (by[1:] == by[:-1])
+    first = place.masked_fill(repeats, 0).cummax(dim=0).values
+    return torch.empty_like(place).index_copy_(0, order, first - used.rowptr[row])
+
+
+def _in_order(used: CSR, by: Tensor) -> Tensor:
+    """The numbers of the pairs, row after row, those of a row from the smallest to the largest; int64 [E]."""
+    order = by.argsort(stable=True)
+    return order[used.row_index()[order].argsort(stable=True)]

@@ -16,6 +16,7 @@ from graphrec.training.fitting import (
     parts_of,
 )
 from graphrec.training.inference import infer_vectors, settle_vectors
+from graphrec.training.recency import choose_recency
 from graphrec.training.stacking import FusionReport, fit_fusion
 from graphrec.training.steps import check_sampling
 from graphrec.training.trainer import Epoch, Stride, Trainer
@@ -38,6 +39,7 @@ __all__ = [
     "check_search",
     "checked_device",
     "choose",
+    "choose_recency",
     "extend_model",
     "fit_fusion",
     "fit_model",

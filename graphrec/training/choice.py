@@ -15,6 +15,7 @@ from graphrec.models import Fused, TrainedModel, model_class
 from graphrec.sparse import CSR
 from graphrec.training.fitting import Phases, checked_device, graph_device
 from graphrec.training.pace import Clock, Pace, measure, pairs_per_second, seconds_to_fit, seconds_to_fuse
+from graphrec.training.recency import choose_recency
 from graphrec.training.views import settle_views
 from graphrec.wording import duration
 
@@ -46,6 +47,8 @@ SPARSE: dict[str, dict[str, Any]] = {
     "gat": {"loss": "softmax", "l2": 1e-4, "attention_l2": 1e-3},
 }
 """With which settings besides, and a temperature, where the data are not dense."""
+RECENT = ("item_knn", "spectral", "rp3beta", "ease", "slim", "history")
+"""In which newer items count more where select rows say so; and in those of ``SPARSE`` where data are not dense."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,12 @@ def choose(
     Where neither a model nor views are named, views are proposed (``VIEWS``): ``ease`` up to 5,000 items and
     ``rp3beta`` beyond, ``gat`` where there is knowledge, the others where the data can carry them; ``lightgcn`` and
     ``gat`` learn by softmax where fewer than 1 in 200 of all pairs are used, at a temperature that falls with the rows,
-    else by pairs; batches grow with the rows. Of the time, a fifth is kept in hand. Views without gradients are taken
-    in their order while all together, and weighing them, need no more than a third. Trained views share what is left
-    evenly, less what one cannot use; while one of them would get fewer than ten epochs, the one that would get fewest
-    is left out. Where models are named, they stay, and the epochs alone are chosen.
+    else by pairs; batches grow with the rows; and how much more newer items count is chosen on select rows
+    (``choose_recency``), for views of what one has used and for what is learned by softmax. Of the time, a fifth is
+    kept in hand. Views without gradients are taken in their order while all together, and weighing them, need no more
+    than a third. Trained views share what is left evenly, less what one cannot use; while one of them would get fewer
+    than ten epochs, the one that would get fewest is left out. Where models are named, they stay, and the epochs alone
+    are chosen.
 
     How long things take is measured: a sparse product, and a few steps and lists of each trained view.
 
@@ -231,9 +236,12 @@ def _proposed(dataset: Dataset, values: Mapping[str, Any]) -> dict[str, Any]:
     given, rows = values.get("models", {}), int((dataset.interactions.part == Part.FIT).sum())
     dense = len(dataset.interactions) >= DENSE * dataset.num_users * dataset.num_items
     views = [view for view in VIEWS if view not in _unfit(dataset)]
+    recency = choose_recency(dataset)
     models = {}
     for view in views:
         besides = {} if dense or view not in SPARSE else {**SPARSE[view], "temperature": temperature_for(rows)}
+        if view in RECENT or (view in SPARSE and not dense):
+            besides = {**besides, "recency": recency}
         models[view] = {**VIEWS[view], **besides, **given.get(view, {})}
     training = {"batch_size": 1024 if rows <= SHORT else 2048 if rows <= LONG else 4096, **values.get("training", {})}
     fused = {**given.get(Fused.name, {}), "views": views}

@@ -117,7 +117,7 @@ def test_epochs_alone_are_chosen_for_a_named_model(call: Call, graph: Path, tmp_
         (("--minutes=5", "--tune=5"), "--minutes chooses by rules and --tune by search"),
         (("--model=popularity", "--tune=5"), "nothing to search: popularity has no such settings"),
         (
-            ("--model=knowledge_knn", "--neighbours=5", "--tune=5"),
+            ("--model=knowledge_knn", "--neighbours=5", "--recency=0", "--tune=5"),
             "nothing to search: all that can be searched is given",
         ),
         (("--minutes=5", "--dropuot=1"), "No such option"),

@@ -51,6 +51,27 @@ def test_select_and_blend_are_a_tenth_each_from_five_train_rows_on() -> None:
     assert counts_of(user, parts, FIT, 5) == [4, 3, 12, 12, 32]
 
 
+@pytest.mark.parametrize("split", ["last", "time"])
+def test_where_the_newest_rows_are_test_the_next_newest_are_held_out(split: str) -> None:
+    user, item = rows([6])
+    times = np.array([6, 1, 9, 3, 8, 5])
+    parts = assign_parts(user, item, split=split, timestamp=times)
+    assert parts[2] == TEST and {parts[4], parts[0]} == {SELECT, BLEND}  # of the times 1, 3, 5, 6, 8 left
+    assert (parts[[1, 3, 5]] == FIT).all()
+    other = {tuple(assign_parts(user, item, split=split, timestamp=times, seed=seed)[[0, 4]]) for seed in range(9)}
+    assert other == {(SELECT, BLEND), (BLEND, SELECT)}
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(0, 9), st.sampled_from(["last", "time"]))
+def test_nothing_in_fit_is_newer_than_what_is_held_out(counts: list[int], seed: int, split: str) -> None:
+    user, item = rows(counts)
+    times = np.random.default_rng(seed).integers(0, 50, len(user))
+    parts = assign_parts(user, item, split=split, seed=seed, timestamp=times)
+    for each in range(len(counts)):
+        fit, held = (times[(user == each) & np.isin(parts, some)] for some in ([FIT], [SELECT, BLEND]))
+        assert not len(held) or fit.max() <= held.min()
+
+
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=20),
     st.integers(0, 9),

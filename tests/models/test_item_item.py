@@ -77,7 +77,8 @@ def test_a_known_history_gives_that_users_scores(name: str) -> None:
 def test_contributions_add_up(name: str) -> None:
     model = fitted(name, hand_graph() if name == "knowledge_knn" else random_graph(2))
     scores = model.score_block(torch.tensor([1]))[0]
-    added = [model.contributions(model.graph.seen.rows(1), item).sum() for item in range(model.graph.num_items)]
+    history = model.used.take_rows(torch.tensor([1]))
+    added = [model.contributions(history, item).sum() for item in range(model.graph.num_items)]
     assert torch.allclose(torch.stack(added), scores, atol=1e-6)
 
 

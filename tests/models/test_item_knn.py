@@ -55,7 +55,7 @@ def test_shrinkage_damping_and_balance_by_hand() -> None:
     c_00, c_11 = 1 / 2 + 1 / 3, 1 / 2 + 1 / 3 + 1 / 2
     mean = (1 / 2 + 1 / 3 + 1 / 2 + 1) / 4
     expected = (1 / 2 + 1 / 3) / (c_00**0.25 * c_11**0.75 + 3 * mean)
-    assert model.contributions(torch.tensor([1]), 0).item() == pytest.approx(expected)
+    assert model.added(torch.tensor([1]), 0).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("settings", [COSINE, ItemKNNSettings(), ItemKNNSettings(balance=1.0, damping=1.0)])
@@ -96,9 +96,9 @@ def test_folding_in_a_known_user_gives_that_users_scores() -> None:
 
 def test_contributions_add_up() -> None:
     model = fitted(ItemKNNSettings(), random_graph(2))
-    used = model.graph.seen.rows(3)
+    history = model.used.take_rows(torch.tensor([3]))
     for item in range(20):
-        added = model.contributions(used, item)
+        added = model.contributions(history, item)
         assert added.sum().item() == pytest.approx(model.score_block(torch.tensor([3]))[0, item].item(), abs=1e-6)
 
 
@@ -132,7 +132,7 @@ def test_tfidf_by_hand() -> None:
     model = fitted(replace(COSINE, weighting="tfidf"))
     two, three = math.log(5 / 3) ** 2, math.log(5 / 4) ** 2
     expected = (two + three) / math.sqrt((two + three) * (two + three + two))
-    assert model.contributions(torch.tensor([1]), 0).item() == pytest.approx(expected)
+    assert model.added(torch.tensor([1]), 0).item() == pytest.approx(expected)
 
 
 def test_bm25_by_hand() -> None:
@@ -142,7 +142,7 @@ def test_bm25_by_hand() -> None:
     b_0, b_1 = (2.2 / (1.2 * (0.25 + 0.75 * count / (7 / 5)) + 1) for count in (2, 3))
     root = math.sqrt(b_0**2 * (two + three) * b_1**2 * (two + three + two))
     expected = b_0 * b_1 * (two + three) / (root + (two + three + two + none) / 4)
-    assert model.contributions(torch.tensor([1]), 0).item() == pytest.approx(expected)
+    assert model.added(torch.tensor([1]), 0).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("weighting", ["tfidf", "bm25"])

@@ -31,7 +31,7 @@ def test_powers_by_hand() -> None:
     """Items 0 and 1 have 2 and 3 users and share users 0 and 1, of 2 and 3 items."""
     model = fitted(RP3BetaSettings(alpha=0.5, beta=0.3))
     expected = ((1 / 2 * 1 / 2) ** 0.5 + (1 / 2 * 1 / 3) ** 0.5) / 3**0.3
-    assert model.contributions(torch.tensor([0]), 1).item() == pytest.approx(expected)
+    assert model.added(torch.tensor([0]), 1).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.5, 0.2), (0.0, 1.0), (2.0, 0.5)])

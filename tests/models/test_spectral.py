@@ -112,10 +112,10 @@ def test_folding_in_a_known_user_gives_that_users_scores() -> None:
 @pytest.mark.parametrize("settings", [GF_CF, CHEBY_CF])
 def test_contributions_add_up(settings: SpectralSettings) -> None:
     model = fitted(settings, random_graph(2))
-    used = model.graph.seen.rows(3)
+    history = model.used.take_rows(torch.tensor([3]))
     scores = model.score_block(torch.tensor([3]))[0]
     for item in range(20):
-        assert model.contributions(used, item).sum().item() == pytest.approx(scores[item].item(), abs=1e-5)
+        assert model.contributions(history, item).sum().item() == pytest.approx(scores[item].item(), abs=1e-5)
 
 
 def test_nothing_is_more_like_an_item_than_itself() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 from torch import Tensor
 
-from graphrec.data import Part
+from graphrec.data import Dataset, Part
 from graphrec.data.ids import IdMap
 from graphrec.graph import build_graph
 from graphrec.models import MODELS
@@ -25,18 +26,22 @@ from tests.testing.toys import Fault, Patch, Toy, breaks
 
 @breaks("order_of_rows")
 def seeds_by_the_first_row(patch: Patch) -> None:
-    read = subject.read_dataset
-    patch.setattr(
-        subject, "read_dataset", lambda rows, seed, **more: read(rows, seed=len(rows["item_id"].iloc[0]), **more)
-    )
+    drawing(patch, lambda rows: len(rows["item_id"].iloc[0]))
 
 
 @breaks("other_names")
 def seeds_by_a_name(patch: Patch) -> None:
+    drawing(patch, lambda rows: len(rows["user_id"].max()))
+
+
+def drawing(patch: Patch, seed_of: Callable[[pd.DataFrame], int]) -> None:
+    """Parts drawn at random, by a seed that comes from the table."""
     read = subject.read_dataset
-    patch.setattr(
-        subject, "read_dataset", lambda rows, seed, **more: read(rows, seed=len(rows["user_id"].max()), **more)
-    )
+
+    def seeded(rows: pd.DataFrame, seed: int, **more: Any) -> Dataset:
+        return read(rows, seed=seed_of(rows), **more | {"split": "random"})
+
+    patch.setattr(subject, "read_dataset", seeded)
 
 
 def with_edges_of(*more: Part) -> Callable[[Patch], None]:

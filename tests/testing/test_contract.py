@@ -42,6 +42,13 @@ def test_every_check_has_a_fault() -> None:
     assert surroundings.FAULTS.keys() == CHECKS.keys() - {"a_gpu_agrees"}
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("item_knn", {}), ("spectral", {}), ("gat", {}), ("history", {"pooling": "mean"})]
+)
+def test_models_in_which_newer_items_count_more_keep_it_too(name: str, options: dict[str, str]) -> None:
+    check_recommender(name, recency=1.0, **options)
+
+
 @pytest.mark.parametrize("check", surroundings.FAULTS)
 def test_a_check_notices(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     surroundings.register(surroundings.FAULTS[check], monkeypatch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ def test_what_is_given_is_held() -> None:
     assert held_by(given) == ["gat.layers", "training.learning_rate", "gat.epochs"]
     space = search_space(make_config("gat"), held_by(given))["gat"]
     assert "layers" not in space and "learning_rate" not in space and "temperature" in space
+
+
+def test_without_times_there_is_no_recency_to_search() -> None:
+    untimed = replace(WORLD, interactions=replace(WORLD.interactions, timestamp=None))
+    searched = [tune(data, KNN, minutes=0.02, clock=ticking()).searches[0] for data in (WORLD, untimed)]
+    assert ["recency" in search.settings for search in searched] == [True, False]
 
 
 def test_the_first_trial_is_what_was_given_and_the_best_is_never_behind_it() -> None:
@@ -195,7 +201,7 @@ def test_searches_that_cannot_be_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="popularity has no such settings"):
         search(make_config("popularity"))
     with pytest.raises(UsageError, match="all that can be searched is given"):
-        check_search(make_config("knowledge_knn"), 1, ["knowledge_knn.neighbours"])
+        check_search(make_config("knowledge_knn"), 1, ["knowledge_knn.neighbours", "knowledge_knn.recency"])
     with pytest.raises(UsageError, match="warm_start"):
         check_search(make_config("gat", warm_start="runs/old"), 1)
     with pytest.raises(UsageError, match="each view alone, and fuse joint does not"):

@@ -15,6 +15,7 @@ from graphrec.errors import CombinationError, NothingLeftError, SettingError
 from graphrec.evaluation import evaluate
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.models import Fused, Model, views_of
+from graphrec.models.timeline import has_times
 from graphrec.sparse import CSR
 from graphrec.training.fitting import Phases, checked_device, graph_device, part_csr
 from graphrec.training.stacking import MIN_USERS, fit_fusion
@@ -164,8 +165,10 @@ class _Bench:
             raise NothingLeftError("the data has no select rows to judge a search by", "build the graph with more rows")
 
     def spaces(self, held: Collection[str]) -> dict[str, Space]:
-        """What to search; not the fusion's settings where too few people have blend rows to fit its weights."""
+        """What to search; no recency without times, nor a fusion's settings where too few people have blend rows."""
         found = search_space(self.config, held)
+        if not has_times(self.graph):
+            found = {view: {name: own[name] for name in own if name != "recency"} for view, own in found.items()}
         people = int(((self.blend.degree > 0) & (self.graph.seen.degree > 0)).sum())
         return {view: space for view, space in found.items() if view != Fused.name or people >= MIN_USERS}
 

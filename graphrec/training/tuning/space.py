@@ -22,7 +22,7 @@ def search_space(config: RunConfig, held: Collection[str] = ()) -> dict[str, Spa
 
     >>> from graphrec.config import make_config
     >>> list(search_space(make_config("ease"), held=["ease.neighbours"])["ease"])
-    ['ridge']
+    ['recency', 'ridge']
     """
     fused = config.model == Fused.name
     views = sorted(config.models[config.model].views if fused else [config.model], key=is_trained)
