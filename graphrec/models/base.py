@@ -94,7 +94,8 @@ class Model(nn.Module, ABC):
 
         Args:
             history: [B, I], a row a person. Its values, where it has some, are places in the order of use (0 is the
-                oldest), for models that read it; they are neither times nor weights.
+                oldest, and what was used at once has one place), for models that read it; they are neither times nor
+                weights.
 
         Returns:
             float32 [B, I].

@@ -97,7 +97,7 @@ class EmbeddingModel(VectorModel):
     @property
     def used(self) -> CSR:
         """What everybody has used, as ``fold_in`` takes it."""
-        return in_order(self.graph, self.settings.recency)
+        return self.keep("used", lambda: in_order(self.graph, self.settings.recency))
 
     def fold_in(self, history: CSR) -> Tensor:
         """As for known users where there is recency; without places in the order of use all items count alike."""

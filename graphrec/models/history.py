@@ -5,7 +5,7 @@ R histories, I items, J used items, C candidates, P pairs of a batch, L places i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -64,7 +64,7 @@ class HistorySettings(RecencySettings):
     l2: float = searched(3e-2, 1e-3, 0.3, log=True)
     attention_l2: float = searched(0.1, choices=(0.0, 1e-4, 1e-3, 1e-2, 0.1))
     dropout: float = searched(0.0, 0.0, 0.5)
-    recency: float = 0.0
+    recency: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -203,7 +203,9 @@ class History(TrainedModel):
     @property
     def used(self) -> CSR:
         """What everybody has used, as ``contributions`` takes it, [U, I]."""
-        return in_order(self.graph, self.settings.recency) if self.settings.recency > 0 else self.timeline.items
+        if self.settings.recency == 0:
+            return self.timeline.items
+        return self.keep("used", lambda: in_order(self.graph, self.settings.recency))
 
     @torch.no_grad()
     def contributions(self, history: CSR, item: int) -> Tensor:
