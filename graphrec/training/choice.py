@@ -48,7 +48,9 @@ SPARSE: dict[str, dict[str, Any]] = {
 }
 """With which settings besides, and a temperature, where the data are not dense."""
 RECENT = ("item_knn", "spectral", "rp3beta", "ease", "slim", "history")
-"""In which newer items count more where select rows say so; and in those of ``SPARSE`` where data are not dense."""
+"""In which newer items count more where select rows say so."""
+STRONG = 1.0
+"""Recency from which it takes the place of users' own vectors, too, in the views of ``SPARSE`` where data are not dense."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,11 @@ def choose(
     ``rp3beta`` beyond, ``gat`` where there is knowledge, the others where the data can carry them; ``lightgcn`` and
     ``gat`` learn by softmax where fewer than 1 in 200 of all pairs are used, at a temperature that falls with the rows,
     else by pairs; batches grow with the rows; and how much more newer items count is chosen on select rows
-    (``choose_recency``), for views of what one has used and for what is learned by softmax. Of the time, a fifth is
-    kept in hand. Views without gradients are taken in their order while all together, and weighing them, need no more
-    than a third. Trained views share what is left evenly, less what one cannot use; while one of them would get fewer
-    than ten epochs, the one that would get fewest is left out. Where models are named, they stay, and the epochs alone
-    are chosen.
+    (``choose_recency``), for views of what one has used and, where it is much, for what is learned by softmax. Of the
+    time, a fifth is kept in hand. Views without gradients are taken in their order while all together, and weighing
+    them, need no more than a third. Trained views share what is left evenly, less what one cannot use; while one of
+    them would get fewer than ten epochs, the one that would get fewest is left out. Where models are named, they stay,
+    and the epochs alone are chosen.
 
     How long things take is measured: a sparse product, and a few steps and lists of each trained view.
 
@@ -240,7 +242,7 @@ def _proposed(dataset: Dataset, values: Mapping[str, Any]) -> dict[str, Any]:
     models = {}
     for view in views:
         besides = {} if dense or view not in SPARSE else {**SPARSE[view], "temperature": temperature_for(rows)}
-        if view in RECENT or (view in SPARSE and not dense):
+        if view in RECENT or (view in SPARSE and not dense and recency >= STRONG):
             besides = {**besides, "recency": recency}
         models[view] = {**VIEWS[view], **besides, **given.get(view, {})}
     training = {"batch_size": 1024 if rows <= SHORT else 2048 if rows <= LONG else 4096, **values.get("training", {})}

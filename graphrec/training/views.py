@@ -27,7 +27,9 @@ def settle_views(config: RunConfig, dataset: Dataset) -> RunConfig:
         return config.model_copy(update={"left_out": {}}) if config.left_out else config
     kept = tuple(name for name in _names(config) if name not in left_out)
     if not kept:
-        raise UnsuitableDataError(f"no model can be fitted: {_told(left_out)}", "choose another with --model")
+        raise UnsuitableDataError(
+            f"no model can be fitted: {_told(left_out)}", "choose another with --model, or other settings"
+        )
     models = {name: settings for name, settings in config.models.items() if name not in left_out}
     models[config.model] = dataclasses.replace(models[config.model], views=kept)
     return config.model_copy(update={"models": models, "left_out": left_out})

@@ -60,9 +60,10 @@ def test_what_is_proposed_takes_it_and_what_is_given_stays() -> None:
     assert named["item_knn"].recency == 0
 
 
-def test_dense_data_leave_the_vectors_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_keep_their_vectors_where_data_are_dense_or_recency_is_weak(monkeypatch: pytest.MonkeyPatch) -> None:
     data = drifting(1, "last")
     clock = iter(np.arange(1e6) * 1e-4).__next__
-    for dense, expected in ((0.0, 0.0), (1.1, choose_recency(data))):
+    for dense, strong, expected in ((0.0, 0.25, 0.0), (1.1, 0.25, choose_recency(data)), (1.1, 9.0, 0.0)):
         monkeypatch.setattr(choice, "DENSE", dense)
+        monkeypatch.setattr(choice, "STRONG", strong)
         assert choose(data, minutes=10, clock=clock).config.models["lightgcn"].recency == expected
