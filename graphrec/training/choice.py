@@ -50,7 +50,7 @@ SPARSE: dict[str, dict[str, Any]] = {
 RECENT = ("item_knn", "spectral", "rp3beta", "ease", "slim", "history")
 """In which newer items count more where select rows say so."""
 STRONG = 1.0
-"""Recency from which it takes the place of users' own vectors, too, in the views of ``SPARSE`` where data are not dense."""
+"""From which on it takes the place of what users have learned, too, in views of ``SPARSE`` where data are not dense."""
 
 
 @dataclass(frozen=True)
