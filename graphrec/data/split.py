@@ -48,7 +48,7 @@ def assign_parts(
 ) -> np.ndarray:
     """The part of each row: test by ``split``, then 10 % select and 10 % blend of each user's train rows.
 
-    These are drawn at random; where the test rows are the newest, from the newest fifth of the user's train rows.
+    These are drawn at random; where the test rows are the newest, select and blend share the user's newest train rows.
 
     - given: test rows are the ones in ``is_test``.
     - random: a fifth of each user's rows, at least one, for users with two rows or more.

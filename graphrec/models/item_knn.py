@@ -45,7 +45,7 @@ class ItemKNNSettings(ItemItemSettings):
 
 
 class ItemKNN(ItemItem):
-    """score(u, i) = Σ_j s(i, j) over those of u's items j that are among i's nearest neighbours, i itself left out.
+    """score(u, i) = Σ_j w_uj s(i, j) over those of u's items j that are among i's nearest, i itself left out.
 
     s(i, j) = c(i, j) / (c(i, i)^α · c(j, j)^(1−α) + shrink · w̄),  c(i, j) = Σ_v w_v over the users v of both items,
     w_v = d_v^−damping, and w̄ its mean over users. At α = ½, damping 0, shrink 0 it is the cosine (Sarwar et al. 2001);

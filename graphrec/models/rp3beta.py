@@ -37,7 +37,7 @@ class RP3BetaSettings(ItemItemSettings):
 
 
 class RP3Beta(ItemItem):
-    """score(u, i) = Σ_j s(i, j) over u's items j,  s(i, j) = d_i^−β Σ_v (P_jv · P_vi)^α over the users v of both items.
+    """score(u, i) = Σ_j w_uj s(i, j) over u's items j,  s(i, j) = d_i^−β Σ_v (P_jv · P_vi)^α over users v of both.
 
     P_jv = 1/d_j is the chance of a step from item j to one of its d_j users, P_vi = 1/d_v that of one from user v to
     one of their d_v items (Cooper et al. 2014, *Random walks in recommender systems*, who raise them to α; Paudel et

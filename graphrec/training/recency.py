@@ -27,6 +27,9 @@ def choose_recency(dataset: Dataset, *, seed: int = 0) -> float:
     Args:
         dataset: fit and select rows are read.
         seed: of the draw of at most ``MAX_JUDGES`` users whose lists are judged.
+
+    Returns:
+        ρ, one of the values that a search tries.
     """
     graph, select = defer_graph(dataset), part_csr(dataset, Part.SELECT)
     judges = (select.degree > 0).nonzero()[:, 0]
