@@ -8,25 +8,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
-from graphrec.errors import TrainingError
 from graphrec.evaluation.metrics import hit_matrix, ndcg, recall
 from graphrec.layers import CONTEXTS
 from graphrec.models import Fused
 from graphrec.models.calibration import rows_of
 from graphrec.models.fused import people_at_once
-from graphrec.models.fused_settings import FusedSettings
 from graphrec.ranking import rank
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
 from graphrec.training.held_out import WITHIN, HeldOut, hold_out, join
+from graphrec.training.weights import AND, Weights, fit_some, fit_weights, plain_mean, take_away
 
 MIN_USERS = 20
 """Fewer users with a blend row can neither fit nor judge anything."""
@@ -35,18 +31,17 @@ FIRST_USERS = 3
 """One in so many of those who fit does so first."""
 MAX_FIT_ROWS = 22_500
 MAX_JUDGES = 3750
-_STEPS = 40
 JUDGED_BY = "ndcg@20"
 ENOUGH = 0.995
 """Of what the fusion reaches over the judges: fewer views that have as much are enough."""
-_AND = " + "  # between the names of views
 _WINNERS = {
     "mean": "the plain mean of the views",
     "constant": "the fusion with constant weights",
     "fused": "the fusion by attention",
 }
 
-Weights = tuple[Tensor, Tensor]
+Judged = dict[str, dict[str, Tensor]]
+"""By contender, then metric: the value of every judge."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +99,13 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     dear; so a third of each half fits first, and what those weights lift is among the candidates of all of it. Held-out
     items that are among no view's best 50 do not count: no weights can bring them into a short list.
 
-    Whatever has the best NDCG@20 over the judges of both halves is used: the fusion by attention, with constant
-    weights, the plain mean, or one view alone. Weights that are used are then fitted on both halves together. With too
-    few users the plain mean stays; a single view is used as it is. So that people know which views they could do
-    without, one view after another is taken away from the constant weights, each time the one that is missed least on
-    the rows of both halves, and what is left is fitted and judged by halves too.
+    Whatever has the best NDCG@20 over the judges of both halves is used: the fusion with constant weights, the plain
+    mean, or one view alone; or the fusion by attention, where it is ahead of all of them by more than the standard
+    error of the difference (as Breiman et al. 1984, *Classification and regression trees*, choose the size of a tree).
+    Weights that are used are then fitted on both halves together. With too few users the plain mean stays; a single
+    view is used as it is. So that people know which views they could do without, one view after another is taken away
+    from the constant weights, each time the one that is missed least on the rows of both halves, and what is left is
+    fitted and judged by halves too.
 
     Args:
         fused: with fitted views; its weights and choice are overwritten.
@@ -132,15 +129,15 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     if not all(half.num_rows for half in rows):
         return _unweighed(fused, f"the plain mean stays: no held-out item is among the best {WITHIN} of any view")
     whole = join(rows)
-    constant, fitted = _fit(whole, fused.settings)
-    fewer = _take_away(whole, constant, fused.settings)
-    found = _judge_across(fused, blend, halves, rows, fewer)
+    constant, fitted = fit_weights(whole, fused.settings)
+    fewer = take_away(whole, constant, fused.settings)
+    values = _judge_across(fused, blend, halves, rows, fewer)
+    found = {name: {metric: float(value.mean()) for metric, value in own.items()} for name, own in values.items()}
     judged = {name: own for name, own in found.items() if name not in fewer}
-    best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
-    contenders = {"mean": _plain_mean(fused.settings), "constant": constant, "fused": fitted}
+    best, reason = _choose({name: values[name][JUDGED_BY] for name in judged})
+    contenders = {"mean": plain_mean(fused.settings), "constant": constant, "fused": fitted}
     fused.set_weights(*contenders.get(best, fitted))
     fused.chosen = None if best in contenders else best
-    reason = f"{_WINNERS.get(best, f'the view {best} alone')} has the best {JUDGED_BY} over the judges"
     return _report(
         fused,
         reason,
@@ -162,96 +159,53 @@ def _rows_to_fit(fused: Fused, blend: CSR, users: Tensor, generator: torch.Gener
     users = users[:MAX_FIT_USERS]
     rows_before = blend.degree[users].cumsum(dim=0) - blend.degree[users]
     users = users[rows_before < MAX_FIT_ROWS].sort().values
-    fused.set_weights(*_plain_mean(fused.settings))
+    fused.set_weights(*plain_mean(fused.settings))
     first = hold_out(fused, blend, users[::FIRST_USERS], generator)
     if first.num_rows:
-        fused.set_weights(*_fit(first, fused.settings)[1])
+        fused.set_weights(*fit_weights(first, fused.settings)[1])
     return hold_out(fused, blend, users, generator)
 
 
 def _judge_across(
     fused: Fused, blend: CSR, halves: Sequence[Tensor], rows: Sequence[HeldOut], fewer: Mapping[str, Sequence[int]]
-) -> dict[str, dict[str, float]]:
+) -> Judged:
     """What every view, every kind of weights and ever fewer views reach, where each half judges the other's weights."""
-    totals: dict[str, dict[str, float]] = {}
+    found: list[Judged] = []
     judges = [half[:MAX_JUDGES].sort().values for half in halves]
     for own, others in zip(rows, reversed(judges), strict=True):
-        constant, fitted = _fit(own, fused.settings)
-        contenders = {"mean": _plain_mean(fused.settings), "constant": constant, "fused": fitted}
+        constant, fitted = fit_weights(own, fused.settings)
+        contenders = {"mean": plain_mean(fused.settings), "constant": constant, "fused": fitted}
         for name, kept in fewer.items():
-            contenders[name] = _fit_some(own, fused.settings, kept)
-        for name, found in _judge(fused, blend, others, contenders).items():
-            total = totals.setdefault(name, dict.fromkeys(found, 0.0))
-            for metric, value in found.items():
-                total[metric] += value * len(others) / sum(map(len, judges))
-    return totals
+            contenders[name] = fit_some(own, fused.settings, kept)
+        found.append(_judge(fused, blend, others, contenders))
+    first, second = found
+    return {
+        name: {metric: torch.cat([value, second[name][metric]]) for metric, value in own.items()}
+        for name, own in first.items()
+    }
+
+
+def _choose(judged: dict[str, Tensor]) -> tuple[str, str]:
+    """What is used, and why; of each contender the value of every judge, [J], the simpler ones first."""
+    means = {name: float(values.mean()) for name, values in judged.items()}
+    best = max(means, key=means.__getitem__)  # the first, so the simplest, of equals
+    ahead = f"has the best {JUDGED_BY} over the judges"
+    if best == "fused":
+        next_best = max((name for name in means if name != best), key=means.__getitem__)
+        lead = judged[best] - judged[next_best]
+        if lead.mean() <= lead.std() / len(lead) ** 0.5:
+            best = next_best
+            ahead = f"is used: attention is not ahead of it in {JUDGED_BY} by more than the standard error"
+    return best, f"{_WINNERS.get(best, f'the view {best} alone')} {ahead}"
 
 
 def _enough(sets: dict[str, dict[str, float]], used: dict[str, float], views: tuple[str, ...]) -> tuple[str, ...]:
     """The smallest of the sets that is as good as what is used, but for a little; else all views."""
-    good = [tuple(name.split(_AND)) for name, found in sets.items() if found[JUDGED_BY] >= ENOUGH * used[JUDGED_BY]]
+    good = [tuple(name.split(AND)) for name, found in sets.items() if found[JUDGED_BY] >= ENOUGH * used[JUDGED_BY]]
     return min(good, key=len, default=views)
 
 
-def _take_away(rows: HeldOut, weights: Weights, settings: FusedSettings) -> dict[str, list[int]]:
-    """Ever fewer views, down to two, by their names: each time without the one that constant weights miss least."""
-    found = {}
-    kept = list(range(len(settings.views)))
-    while len(kept) > 2:
-        attention, scale = weights
-        losses = {view: rows.loss(attention, scale.index_fill(0, torch.tensor(view), -torch.inf))[0] for view in kept}
-        missed_least = min(kept, key=losses.__getitem__)
-        kept = [view for view in kept if view != missed_least]
-        found[_AND.join(settings.views[view] for view in kept)] = kept
-        if len(kept) > 2:
-            weights = _fit_some(rows, settings, kept)
-    return found
-
-
-def _fit(rows: HeldOut, settings: FusedSettings) -> tuple[Weights, Weights]:
-    """Constant weights, and those by attention: of two descents, from them and from the plain mean, what loses less.
-
-    The loss by attention has several minima, and neither start leads to the lowest in all data.
-    """
-    mean = _plain_mean(settings)
-    constant, _ = _minimise(rows, mean, settings, attention=False)
-    found = [_minimise(rows, start, settings, attention=True) for start in (mean, constant)]
-    return constant, min(found, key=itemgetter(1))[0]
-
-
-def _fit_some(rows: HeldOut, settings: FusedSettings, kept: Sequence[int]) -> Weights:
-    """Constant weights of some of the views."""
-    return _minimise(rows, _plain_mean(settings), settings, attention=False, kept=kept)[0]
-
-
-def _minimise(
-    rows: HeldOut, start: Weights, settings: FusedSettings, *, attention: bool, kept: Sequence[int] | None = None
-) -> tuple[Weights, float]:
-    """Weights of least loss, from some on, and their loss; without ``attention``, w is 0; γ is 0 but for ``kept``."""
-    num_views = len(settings.views)
-    free = torch.arange(num_views) if kept is None else torch.tensor(kept)
-    num_weights = num_views * len(CONTEXTS) if attention else 0
-    pull = settings.fusion_l2 / rows.num_rows
-
-    def weights_of(flat: np.ndarray) -> Weights:
-        given = torch.from_numpy(flat).float()
-        scale = torch.full([num_views], -torch.inf).index_copy(0, free, given[num_weights:])
-        weights = given[:num_weights] if attention else torch.zeros(num_views * len(CONTEXTS))
-        return weights.view(num_views, -1), scale
-
-    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, by_attention, by_scale = rows.loss(*weights_of(flat))
-        gradient = torch.cat([by_attention.flatten()[:num_weights], by_scale[free]]).numpy() / rows.num_users
-        return loss / rows.num_users + pull * flat @ flat, gradient + 2 * pull * flat
-
-    flat = torch.cat([start[0].flatten()[:num_weights], start[1][free]]).double().numpy()
-    found = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    if not np.isfinite(found.fun):
-        raise TrainingError(f"the fusion's loss is {found.fun:.4g}", "a view gives scores that are not finite")
-    return weights_of(found.x), found.fun
-
-
-def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weights]) -> dict[str, dict[str, float]]:
+def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weights]) -> Judged:
     """Recall@20 and NDCG@20 of every view and of the contenders' weights, ranking all items but those trained on."""
     seen, device = fused.graph.seen, fused.log_scale.device
     contenders = {name: (attention.to(device), scale.to(device)) for name, (attention, scale) in contenders.items()}
@@ -263,8 +217,7 @@ def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weigh
     judged = {}
     for name, ranked in lists.items():
         hits = hit_matrix(torch.cat(ranked), relevant)
-        found = {"recall@20": recall(hits, relevant.degree, 20), "ndcg@20": ndcg(hits, relevant.degree, 20)}
-        judged[name] = {metric: float(value.mean()) for metric, value in found.items()}
+        judged[name] = {"recall@20": recall(hits, relevant.degree, 20), "ndcg@20": ndcg(hits, relevant.degree, 20)}
     return judged
 
 
@@ -275,13 +228,9 @@ def _best(scores: Tensor, users: Tensor, seen: CSR) -> Tensor:
 
 def _unweighed(fused: Fused, reason: str, chosen: str | None = None) -> FusionReport:
     """The plain mean, or the only view."""
-    fused.set_weights(*_plain_mean(fused.settings))
+    fused.set_weights(*plain_mean(fused.settings))
     fused.chosen = chosen
     return _report(fused, reason, fused.log_scale, enough=fused.settings.views)
-
-
-def _plain_mean(settings: FusedSettings) -> Weights:
-    return torch.zeros(len(settings.views), len(CONTEXTS)), torch.zeros(len(settings.views))
 
 
 def _named(fused: Fused, attention: Tensor, log_scale: Tensor) -> dict[str, Any]:

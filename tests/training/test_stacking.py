@@ -18,9 +18,10 @@ from graphrec.models.calibration import rows_of
 from graphrec.models.fused_settings import FusedSettings
 from graphrec.sampling import generator_for
 from graphrec.sparse import CSR
-from graphrec.training import fit_fusion, held_out, stacking
+from graphrec.training import fit_fusion, held_out, stacking, weights
 from graphrec.training.held_out import hold_out
 from graphrec.training.stacking import MIN_USERS
+from graphrec.training.weights import Weights
 from tests.views import FixedVectors
 from tests.worlds import pairs
 
@@ -91,8 +92,8 @@ def test_two_halves_of_the_truth_are_fused() -> None:
     assert report.chosen is None
     assert model.chosen is None
     best = max(report.judged[name]["ndcg@20"] for name in views)
-    for weights in ("mean", "constant", "fused"):  # the truth is the plain mean; what was fitted is next to it
-        assert report.judged[weights]["ndcg@20"] > best + 0.25
+    for kind in ("mean", "constant", "fused"):  # the truth is the plain mean; what was fitted is next to it
+        assert report.judged[kind]["ndcg@20"] > best + 0.25
     assert report.num_fit_users == report.num_judges == USERS
     assert USERS <= report.num_fit_rows <= 3 * USERS
 
@@ -115,6 +116,21 @@ def test_without_a_gain_the_best_view_is_chosen() -> None:
     assert report.reason == "the view good alone has the best ndcg@20 over the judges"
 
 
+def test_attention_is_used_where_its_lead_is_more_than_its_standard_error() -> None:
+    """Leads of four people, by hand: 3, 1, 1, -1 have a mean of 1 and a standard error of .816; 4, 1, 1, -2 of 1.22."""
+    others = {"good": torch.zeros(4), "mean": torch.zeros(4), "constant": torch.full([4], 0.5)}
+    for lead, used, why in (
+        ([3.0, 1.0, 1.0, -1.0], "fused", "the fusion by attention has the best ndcg@20 over the judges"),
+        ([4.0, 1.0, 1.0, -2.0], "constant", "the fusion with constant weights is used: attention is not ahead of it"),
+        ([-1.0, -1.0, -1.0, -1.0], "constant", "the fusion with constant weights has the best ndcg@20 over the judges"),
+    ):
+        chosen, reason = stacking._choose({**others, "fused": others["constant"] + torch.tensor(lead)})
+        assert chosen == used
+        assert reason.startswith(why)
+    chosen, reason = stacking._choose(dict.fromkeys(("good", "twin", "mean", "constant", "fused"), torch.ones(4)))
+    assert (chosen, reason) == ("good", "the view good alone has the best ndcg@20 over the judges")
+
+
 def test_the_judges_are_ranked_in_full() -> None:
     """Every view's figures are those of an evaluation over all who judge, also where one half has a user more."""
     graph, blend, users, items = planted()
@@ -134,23 +150,23 @@ def test_each_half_judges_what_the_other_fits(monkeypatch: pytest.MonkeyPatch) -
     truth = {"first": (users[:, :3], items[:, :3]), "second": (users[:, 3:], items[:, 3:])}
     model = fusion_of(graph, {**truth, "noise": noise(1)})
     halves = [half.sort().values for half in torch.randperm(USERS, generator=generator_for(0)).chunk(2)]
-    fitted, judged, fit, judge = [], [], stacking._fit, stacking._judge
+    fitted, judged, fit, judge = [], [], stacking.fit_weights, stacking._judge
 
-    def watched(rows: held_out.HeldOut, settings: FusedSettings) -> tuple[stacking.Weights, stacking.Weights]:
+    def watched(rows: held_out.HeldOut, settings: FusedSettings) -> tuple[Weights, Weights]:
         found = fit(rows, settings)
-        fitted.extend((rows.num_rows, by_attention, *weights) for by_attention, weights in enumerate(found))
+        fitted.extend((rows.num_rows, by_attention, *kind) for by_attention, kind in enumerate(found))
         return found
 
-    def watched_judge(model: Fused, blend: CSR, judges: Tensor, contenders: dict[str, stacking.Weights]) -> object:
+    def watched_judge(model: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weights]) -> object:
         judged.append((judges, contenders["fused"]))
         return judge(model, blend, judges, contenders)
 
-    monkeypatch.setattr(stacking, "_fit", watched)
+    monkeypatch.setattr(stacking, "fit_weights", watched)
     monkeypatch.setattr(stacking, "_judge", watched_judge)
     report = fit_fusion(model, blend, seed=0)
-    for (judges, weights), others, fits in zip(judged, halves[::-1], halves, strict=True):
+    for (judges, used), others, fits in zip(judged, halves[::-1], halves, strict=True):
         assert torch.equal(judges, others)
-        own = [rows for rows, attention, *found in fitted if attention and torch.equal(found[0], weights[0])]
+        own = [rows for rows, attention, *found in fitted if attention and torch.equal(found[0], used[0])]
         assert own and own[0] <= sum(len(blend.rows(int(user))) for user in fits) < report.num_fit_rows
     assert report.chosen is None and report.reason.startswith("the fusion")
     at_the_end = max(fitted, key=lambda fit: (fit[0], fit[1] == bool(model.attention.any())))
@@ -163,19 +179,19 @@ def test_attention_starts_from_the_mean_and_from_constant_weights(monkeypatch: p
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
     rows = hold_out(model, blend, torch.arange(USERS), generator_for(3))
-    tried, minimise = [], stacking._minimise
+    tried, minimise = [], weights._minimise
 
-    def watched(rows: held_out.HeldOut, start: stacking.Weights, *args: object, **how: bool) -> object:
+    def watched(rows: held_out.HeldOut, start: Weights, *args: object, **how: bool) -> object:
         found, loss = minimise(rows, start, *args, **how)
         loss += weight * len(tried)  # that of the constant weights comes first, then the two by attention
         tried.append((start, found, loss))
         return found, loss
 
-    monkeypatch.setattr(stacking, "_minimise", watched)
+    monkeypatch.setattr(weights, "_minimise", watched)
     for more, better in ((1.0, 1), (-1.0, 2)):
         weight = more
         tried.clear()
-        constant, fitted = stacking._fit(rows, model.settings)
+        constant, fitted = weights.fit_weights(rows, model.settings)
         assert [bool(start[1].any()) for start, _, _ in tried] == [False, False, True]
         assert constant is tried[0][1] is tried[2][0] and fitted is tried[better][1]
 
