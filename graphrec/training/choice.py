@@ -33,6 +33,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "spectral": {},
     "rp3beta": {"normalize": True},
     "ease": {},
+    "popularity": {},
     "knowledge_knn": {},
     "slim": {},
     "lightgcn": {"layers": 2, "width": 128},
@@ -47,7 +48,7 @@ SPARSE: dict[str, dict[str, Any]] = {
     "gat": {"loss": "softmax", "l2": 1e-4, "attention_l2": 1e-3},
 }
 """With which settings besides, and a temperature, where the data are not dense."""
-RECENT = ("item_knn", "spectral", "rp3beta", "ease", "slim", "history")
+RECENT = ("item_knn", "popularity", "spectral", "rp3beta", "ease", "slim", "history")
 """In which newer items count more where select rows say so."""
 STRONG = 1.0
 """From which on it takes the place of what users have learned, too, in views of ``SPARSE`` where data are not dense."""

@@ -115,7 +115,6 @@ def test_epochs_alone_are_chosen_for_a_named_model(call: Call, graph: Path, tmp_
         (("--tune=-3",), "--tune must be > 0 minutes, got -3"),
         (("--tune=nan",), "--tune must be > 0 minutes, got nan"),
         (("--minutes=5", "--tune=5"), "--minutes chooses by rules and --tune by search"),
-        (("--model=popularity", "--tune=5"), "nothing to search: popularity has no such settings"),
         (
             ("--model=knowledge_knn", "--neighbours=5", "--recency=0", "--tune=5"),
             "nothing to search: all that can be searched is given",

@@ -14,10 +14,10 @@ from torch import Tensor
 from graphrec.errors import UsageError
 from graphrec.graph import HeteroGraph, build_graph
 from graphrec.models import Fused, ItemKNN, Model, Popularity, fused
-from graphrec.models.base import NoSettings
 from graphrec.models.calibration import product_moments, rows_of, score_moments, standard_scale, vector_moments
 from graphrec.models.fused_settings import FusedSettings
 from graphrec.models.item_knn import ItemKNNSettings
+from graphrec.models.recency import RecencySettings
 from graphrec.ranking import rank
 from graphrec.sampling import generator_for
 from tests.views import FixedVectors
@@ -37,7 +37,7 @@ def make(*, graph: HeteroGraph | None = None, names: tuple[str, ...] = ("one", "
         "one": vectors_view(graph, 1),
         "two": vectors_view(graph, 2),
         "item_knn": ItemKNN(graph, ItemKNNSettings()),
-        "popularity": Popularity(graph, NoSettings()),
+        "popularity": Popularity(graph, RecencySettings()),
     }
     model = Fused(graph, FusedSettings(views=names), {name: known[name] for name in names})
     model.fit()

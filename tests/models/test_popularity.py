@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from graphrec.errors import UsageError
 from graphrec.models import Popularity
-from graphrec.models.base import NoSettings
+from graphrec.models.recency import RecencySettings
 from tests.worlds import hand_graph, pairs
 
 
 def fitted() -> Popularity:
-    model = Popularity(hand_graph(), NoSettings())
+    model = Popularity(hand_graph(), RecencySettings())
     model.fit()
     return model
 
@@ -23,6 +24,21 @@ def test_scores_by_hand() -> None:
     """One user used item 0, two used item 1, none item 2; knowledge edges are not interactions."""
     scores = fitted().score_block(torch.tensor([1, 0]))
     assert torch.allclose(scores, torch.tensor([math.log(2), math.log(3), 0.0]).expand(2, 3))
+
+
+def test_users_for_whom_it_is_old_count_less() -> None:
+    """Item 0 is the older of its user's two, item 1 is that user's newer and another's only one."""
+    graph = hand_graph()
+    model = Popularity(replace(graph, times=torch.tensor([10, 20, 5])), RecencySettings(recency=2.0))
+    model.fit()
+    scores = model.score_block(torch.tensor([1]))[0]
+    assert torch.allclose(scores, torch.tensor([math.log(1 + 2**-2.0), math.log(3), 0.0]))
+
+
+def test_it_needs_times_only_to_tell_old_from_new() -> None:
+    told = Popularity.obstacle(hand_graph(), RecencySettings(recency=1.0))
+    assert told == "recency needs timestamps, and the data has none"
+    assert Popularity.obstacle(hand_graph(), RecencySettings()) is None
 
 
 def test_a_newcomer_gets_the_same() -> None:
@@ -43,6 +59,6 @@ def test_it_knows_no_likeness() -> None:
 
 
 def test_state_round_trip() -> None:
-    model, twin = fitted(), Popularity(hand_graph(), NoSettings())
+    model, twin = fitted(), Popularity(hand_graph(), RecencySettings())
     twin.load_state_dict(model.state_dict())
     assert torch.equal(twin.score_block(torch.tensor([0])), model.score_block(torch.tensor([0])))

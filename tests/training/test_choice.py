@@ -149,7 +149,7 @@ def test_the_same_paces_give_the_same_configuration_and_it_trains() -> None:
     first, second = (choose(WORLD, values, clock=ticking(1e-4), **options) for _ in range(2))
     assert first == second
     # two epochs at most are fewer than ten: views without gradients are all that is left
-    assert set(views(first)) == {"item_knn", "spectral", "ease", "knowledge_knn", "slim"}
+    assert set(views(first)) == {"item_knn", "spectral", "ease", "popularity", "knowledge_knn", "slim"}
     assert fit_model(WORLD, first.config).valid
 
 

@@ -116,21 +116,6 @@ def test_without_a_gain_the_best_view_is_chosen() -> None:
     assert report.reason == "the view good alone has the best ndcg@20 over the judges"
 
 
-def test_attention_is_used_where_its_lead_is_more_than_its_standard_error() -> None:
-    """Leads of four people, by hand: 3, 1, 1, -1 have a mean of 1 and a standard error of .816; 4, 1, 1, -2 of 1.22."""
-    others = {"good": torch.zeros(4), "mean": torch.zeros(4), "constant": torch.full([4], 0.5)}
-    for lead, used, why in (
-        ([3.0, 1.0, 1.0, -1.0], "fused", "the fusion by attention has the best ndcg@20 over the judges"),
-        ([4.0, 1.0, 1.0, -2.0], "constant", "the fusion with constant weights is used: attention is not ahead of it"),
-        ([-1.0, -1.0, -1.0, -1.0], "constant", "the fusion with constant weights has the best ndcg@20 over the judges"),
-    ):
-        chosen, reason = stacking._choose({**others, "fused": others["constant"] + torch.tensor(lead)})
-        assert chosen == used
-        assert reason.startswith(why)
-    chosen, reason = stacking._choose(dict.fromkeys(("good", "twin", "mean", "constant", "fused"), torch.ones(4)))
-    assert (chosen, reason) == ("good", "the view good alone has the best ndcg@20 over the judges")
-
-
 def test_the_judges_are_ranked_in_full() -> None:
     """Every view's figures are those of an evaluation over all who judge, also where one half has a user more."""
     graph, blend, users, items = planted()

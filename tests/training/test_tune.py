@@ -62,7 +62,7 @@ def test_the_learning_rate_is_searched_for_what_is_trained() -> None:
 
 def test_views_without_gradients_come_first_and_the_fusion_last() -> None:
     config = make_config("fused", views=("lightgcn", "item_knn", "popularity", "lightgcn-b"))
-    assert list(search_space(config)) == ["item_knn", "lightgcn", "lightgcn-b", "fused"]
+    assert list(search_space(config)) == ["item_knn", "popularity", "lightgcn", "lightgcn-b", "fused"]
 
 
 def test_what_is_given_is_held() -> None:
@@ -198,8 +198,6 @@ def test_searches_that_cannot_be_are_refused(tmp_path: Path) -> None:
     for minutes in (0.0, -1.0, float("nan")):
         with pytest.raises(UsageError, match="tune must be > 0 minutes"):
             search(seconds=60 * minutes)
-    with pytest.raises(UsageError, match="popularity has no such settings"):
-        search(make_config("popularity"))
     with pytest.raises(UsageError, match="all that can be searched is given"):
         check_search(make_config("knowledge_knn"), 1, ["knowledge_knn.neighbours", "knowledge_knn.recency"])
     with pytest.raises(UsageError, match="warm_start"):

@@ -140,10 +140,7 @@ def check_search(config: RunConfig, minutes: float, held: Collection[str] = ()) 
     if getattr(config.models[config.model], "fuse", "") == "joint":
         raise CombinationError("a search trains each view alone, and fuse joint does not", "tune with --fuse stacked")
     if not search_space(config, held):
-        settled = (
-            "all that can be searched is given" if search_space(config) else f"{config.model} has no such settings"
-        )
-        raise CombinationError(f"nothing to search: {settled}", "train without tuning")
+        raise CombinationError("nothing to search: all that can be searched is given", "train without tuning")
     load_optuna()
 
 
