@@ -40,8 +40,8 @@ _WINNERS = {
     "fused": "the fusion by attention",
 }
 
-Judged = dict[str, dict[str, float]]
-"""By contender, then metric."""
+Judged = dict[str, dict[str, Tensor]]
+"""By contender, then metric: the value of every judge."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,13 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     dear; so a third of each half fits first, and what those weights lift is among the candidates of all of it. Held-out
     items that are among no view's best 50 do not count: no weights can bring them into a short list.
 
-    Whatever has the best NDCG@20 over the judges of both halves is used: the fusion by attention, with constant
-    weights, the plain mean, or one view alone. Weights that are used are then fitted on both halves together. With too
-    few users the plain mean stays; a single view is used as it is. So that people know which views they could do
-    without, one view after another is taken away from the constant weights, each time the one that is missed least on
-    the rows of both halves, and what is left is fitted and judged by halves too.
+    Whatever has the best NDCG@20 over the judges of both halves is used: the fusion with constant weights, the plain
+    mean, or one view alone; or the fusion by attention, where it is ahead of all of them by more than the standard
+    error of the difference (as Breiman et al. 1984, *Classification and regression trees*, choose the size of a tree).
+    Weights that are used are then fitted on both halves together. With too few users the plain mean stays; a single
+    view is used as it is. So that people know which views they could do without, one view after another is taken away
+    from the constant weights, each time the one that is missed least on the rows of both halves, and what is left is
+    fitted and judged by halves too.
 
     Args:
         fused: with fitted views; its weights and choice are overwritten.
@@ -129,13 +131,13 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     whole = join(rows)
     constant, fitted = fit_weights(whole, fused.settings)
     fewer = take_away(whole, constant, fused.settings)
-    found = _judge_across(fused, blend, halves, rows, fewer)
+    values = _judge_across(fused, blend, halves, rows, fewer)
+    found = {name: {metric: float(value.mean()) for metric, value in own.items()} for name, own in values.items()}
     judged = {name: own for name, own in found.items() if name not in fewer}
-    best = max(judged, key=lambda name: judged[name][JUDGED_BY])  # the simpler of equals: views come first
+    best, reason = _choose({name: values[name][JUDGED_BY] for name in judged})
     contenders = {"mean": plain_mean(fused.settings), "constant": constant, "fused": fitted}
     fused.set_weights(*contenders.get(best, fitted))
     fused.chosen = None if best in contenders else best
-    reason = f"{_WINNERS.get(best, f'the view {best} alone')} has the best {JUDGED_BY} over the judges"
     return _report(
         fused,
         reason,
@@ -168,18 +170,33 @@ def _judge_across(
     fused: Fused, blend: CSR, halves: Sequence[Tensor], rows: Sequence[HeldOut], fewer: Mapping[str, Sequence[int]]
 ) -> Judged:
     """What every view, every kind of weights and ever fewer views reach, where each half judges the other's weights."""
-    totals: Judged = {}
+    found: list[Judged] = []
     judges = [half[:MAX_JUDGES].sort().values for half in halves]
     for own, others in zip(rows, reversed(judges), strict=True):
         constant, fitted = fit_weights(own, fused.settings)
         contenders = {"mean": plain_mean(fused.settings), "constant": constant, "fused": fitted}
         for name, kept in fewer.items():
             contenders[name] = fit_some(own, fused.settings, kept)
-        for name, found in _judge(fused, blend, others, contenders).items():
-            total = totals.setdefault(name, dict.fromkeys(found, 0.0))
-            for metric, value in found.items():
-                total[metric] += value * len(others) / sum(map(len, judges))
-    return totals
+        found.append(_judge(fused, blend, others, contenders))
+    first, second = found
+    return {
+        name: {metric: torch.cat([value, second[name][metric]]) for metric, value in own.items()}
+        for name, own in first.items()
+    }
+
+
+def _choose(judged: dict[str, Tensor]) -> tuple[str, str]:
+    """What is used, and why; of each contender the value of every judge, [J], the simpler ones first."""
+    means = {name: float(values.mean()) for name, values in judged.items()}
+    best = max(means, key=means.__getitem__)  # the first, so the simplest, of equals
+    ahead = f"has the best {JUDGED_BY} over the judges"
+    if best == "fused":
+        next_best = max((name for name in means if name != best), key=means.__getitem__)
+        lead = judged[best] - judged[next_best]
+        if lead.mean() <= lead.std() / len(lead) ** 0.5:
+            best = next_best
+            ahead = f"is used: attention is not ahead of it in {JUDGED_BY} by more than the standard error"
+    return best, f"{_WINNERS.get(best, f'the view {best} alone')} {ahead}"
 
 
 def _enough(sets: dict[str, dict[str, float]], used: dict[str, float], views: tuple[str, ...]) -> tuple[str, ...]:
@@ -200,8 +217,7 @@ def _judge(fused: Fused, blend: CSR, judges: Tensor, contenders: dict[str, Weigh
     judged = {}
     for name, ranked in lists.items():
         hits = hit_matrix(torch.cat(ranked), relevant)
-        found = {"recall@20": recall(hits, relevant.degree, 20), "ndcg@20": ndcg(hits, relevant.degree, 20)}
-        judged[name] = {metric: float(value.mean()) for metric, value in found.items()}
+        judged[name] = {"recall@20": recall(hits, relevant.degree, 20), "ndcg@20": ndcg(hits, relevant.degree, 20)}
     return judged
 
 

@@ -6,7 +6,7 @@ Weights are w, float32 [S, 5], and ln γ, float32 [S]. S views.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from graphrec.models.fused_settings import FusedSettings
 from graphrec.training.held_out import HeldOut
 
 _STEPS = 40
+_FOREMOST = 10.0
 AND = " + "
 """Between the names of views."""
 
@@ -31,27 +32,23 @@ def plain_mean(settings: FusedSettings) -> Weights:
 
 
 def fit_weights(rows: HeldOut, settings: FusedSettings) -> tuple[Weights, Weights]:
-    """Constant weights, and those by attention: of two descents, from them and from the plain mean, what loses less.
-
-    The loss by attention has several minima, and neither start leads to the lowest in all data.
-    """
-    mean = plain_mean(settings)
-    constant, _ = _minimise(rows, mean, settings, attention=False)
-    found = [_minimise(rows, start, settings, attention=True) for start in (mean, constant)]
-    return constant, min(found, key=itemgetter(1))[0]
+    """Constant weights, and those by attention."""
+    every = range(len(settings.views))
+    return _fit(rows, settings, every, attention=False), _fit(rows, settings, every, attention=True)
 
 
 def fit_some(rows: HeldOut, settings: FusedSettings, kept: Sequence[int]) -> Weights:
     """Constant weights of some of the views."""
-    return _minimise(rows, plain_mean(settings), settings, attention=False, kept=kept)[0]
+    return _fit(rows, settings, kept, attention=False)
 
 
-def _minimise(
-    rows: HeldOut, start: Weights, settings: FusedSettings, *, attention: bool, kept: Sequence[int] | None = None
-) -> tuple[Weights, float]:
-    """Weights of least loss, from some on, and their loss; without ``attention``, w is 0; γ is 0 but for ``kept``."""
-    num_views = len(settings.views)
-    free = torch.arange(num_views) if kept is None else torch.tensor(kept)
+def _fit(rows: HeldOut, settings: FusedSettings, kept: Sequence[int], *, attention: bool) -> Weights:
+    """Of several descents the weights of least loss; without ``attention``, w is 0; γ is 0 but for ``kept``.
+
+    The loss has several minima, and from the plain mean alone rounding decides which is found. So one descent starts
+    there, and one from where each of the kept views has ten times the γ of the others.
+    """
+    num_views, free = len(settings.views), torch.tensor(kept)
     num_weights = num_views * len(CONTEXTS) if attention else 0
     pull = settings.fusion_l2 / rows.num_rows
 
@@ -66,11 +63,15 @@ def _minimise(
         gradient = torch.cat([by_attention.flatten()[:num_weights], by_scale[free]]).numpy() / rows.num_users
         return loss / rows.num_users + pull * flat @ flat, gradient + 2 * pull * flat
 
-    flat = torch.cat([start[0].flatten()[:num_weights], start[1][free]]).double().numpy()
-    found = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    if not np.isfinite(found.fun):
-        raise TrainingError(f"the fusion's loss is {found.fun:.4g}", "a view gives scores that are not finite")
-    return weights_of(found.x), found.fun
+    starts = np.zeros((1 + len(kept), num_weights + len(kept)))
+    np.fill_diagonal(starts[1:, num_weights:], np.log(_FOREMOST))
+    found = [
+        minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}) for start in starts
+    ]
+    best = min(found, key=attrgetter("fun"))
+    if not all(np.isfinite(one.fun) for one in found):
+        raise TrainingError(f"the fusion's loss is {best.fun:.4g}", "a view gives scores that are not finite")
+    return weights_of(best.x)
 
 
 def take_away(rows: HeldOut, weights: Weights, settings: FusedSettings) -> dict[str, list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import numpy as np
 import pytest
@@ -116,6 +117,21 @@ def test_without_a_gain_the_best_view_is_chosen() -> None:
     assert report.reason == "the view good alone has the best ndcg@20 over the judges"
 
 
+def test_attention_is_used_where_its_lead_is_more_than_its_standard_error() -> None:
+    """Leads of four people, by hand: 3, 1, 1, -1 have a mean of 1 and a standard error of .816; 4, 1, 1, -2 of 1.22."""
+    others = {"good": torch.zeros(4), "mean": torch.zeros(4), "constant": torch.full([4], 0.5)}
+    for lead, used, why in (
+        ([3.0, 1.0, 1.0, -1.0], "fused", "the fusion by attention has the best ndcg@20 over the judges"),
+        ([4.0, 1.0, 1.0, -2.0], "constant", "the fusion with constant weights is used: attention is not ahead of it"),
+        ([-1.0, -1.0, -1.0, -1.0], "constant", "the fusion with constant weights has the best ndcg@20 over the judges"),
+    ):
+        chosen, reason = stacking._choose({**others, "fused": others["constant"] + torch.tensor(lead)})
+        assert chosen == used
+        assert reason.startswith(why)
+    chosen, reason = stacking._choose(dict.fromkeys(("good", "twin", "mean", "constant", "fused"), torch.ones(4)))
+    assert (chosen, reason) == ("good", "the view good alone has the best ndcg@20 over the judges")
+
+
 def test_the_judges_are_ranked_in_full() -> None:
     """Every view's figures are those of an evaluation over all who judge, also where one half has a user more."""
     graph, blend, users, items = planted()
@@ -159,26 +175,29 @@ def test_each_half_judges_what_the_other_fits(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(at_the_end[2], model.attention) and torch.equal(at_the_end[3], model.log_scale)
 
 
-def test_attention_starts_from_the_mean_and_from_constant_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What loses less is kept, whichever it is."""
-    graph, blend, users, items = planted()
-    model = fusion_of(graph, {"good": (users, items), "noise": noise(1)})
-    rows = hold_out(model, blend, torch.arange(USERS), generator_for(3))
-    tried, minimise = [], weights._minimise
+class TwoValleys:
+    """A loss that is low where ln γ of one of two views is 1, lowest where that of the other is 4."""
 
-    def watched(rows: held_out.HeldOut, start: Weights, *args: object, **how: bool) -> object:
-        found, loss = minimise(rows, start, *args, **how)
-        loss += weight * len(tried)  # that of the constant weights comes first, then the two by attention
-        tried.append((start, found, loss))
-        return found, loss
+    num_users = num_rows = 1
 
-    monkeypatch.setattr(weights, "_minimise", watched)
-    for more, better in ((1.0, 1), (-1.0, 2)):
-        weight = more
-        tried.clear()
-        constant, fitted = weights.fit_weights(rows, model.settings)
-        assert [bool(start[1].any()) for start, _, _ in tried] == [False, False, True]
-        assert constant is tried[0][1] is tried[2][0] and fitted is tried[better][1]
+    def __init__(self, lowest: int) -> None:
+        views = torch.eye(2)
+        self.valleys = ((1.0, views[1 - lowest]), (2.0, 4 * views[lowest]))
+
+    def loss(self, attention: Tensor, log_scale: Tensor) -> tuple[float, Tensor, Tensor]:
+        parts = [(depth * (-(log_scale - at).square().sum() / 2).exp(), log_scale - at) for depth, at in self.valleys]
+        slope = torch.stack([part * away for part, away in parts]).sum(dim=0)
+        return -float(sum(part for part, _ in parts)), torch.zeros_like(attention), slope
+
+
+@pytest.mark.parametrize("lowest", [0, 1])
+def test_of_several_minima_the_lowest_is_found(lowest: int) -> None:
+    """From the plain mean the descent would end in the nearer one, whose loss is half as low."""
+    rows, settings = cast("held_out.HeldOut", TwoValleys(lowest)), FusedSettings(views=("a", "b"), fusion_l2=0)
+    expected = torch.zeros(2).index_fill(0, torch.tensor(lowest), 4.0)
+    for attention, log_scale in weights.fit_weights(rows, settings):
+        torch.testing.assert_close(log_scale, expected, atol=1e-2, rtol=0)
+        assert not attention.any()
 
 
 def test_candidates_are_unknown_and_count_once() -> None:
