@@ -25,13 +25,16 @@ TRIAL_EPOCHS = 5  # with imports and compiling about ten seconds
 
 def doctor(as_json: o.Json = False) -> None:
     """Say what is installed and missing and which backends work, and try out whether graphrec trains here."""
+    from graphrec.data.large.memory import shown_size
+
     say("training for some seconds, to see that it works")
     found = _findings()
     problems = _problems(found)
     if as_json:
         emit_json({**found, "problems": problems})
     else:
-        emit_table(["this machine", "value"], flat({**found, "extras": {}}))
+        free = {place: shown_size(size) for place, size in found["free"].items()}
+        emit_table(["this machine", "value"], flat({**found, "free": free, "extras": {}}))
         rows = [[name, state["installed"], state["install"]] for name, state in found["extras"].items()]
         emit_table(["extra", "installed", "install it with"], rows)
         for problem in problems:
@@ -61,7 +64,7 @@ def bench(
 def _findings() -> dict[str, Any]:
     import torch
 
-    from graphrec.data.large.memory import available_memory, shown_size
+    from graphrec.data.large.memory import available_memory
     from graphrec.sparse import available_backends
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -79,9 +82,9 @@ def _findings() -> dict[str, Any]:
         },
         "backends": list(available_backends()),
         "free": {
-            "memory": shown_size(available_memory()),
-            "disk": shown_size(_free_disk(Path.cwd())),
-            "temporary": shown_size(_free_disk(Path(tempfile.gettempdir()))),
+            "memory": available_memory(),
+            "disk": _free_disk(Path.cwd()),
+            "temporary": _free_disk(Path(tempfile.gettempdir())),
         },
         "training": {device: _train(device) for device in ("cpu", *["cuda"] * bool(gpus))},
         "extras": {name: _extra(name) for name in _extras()},

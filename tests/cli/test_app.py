@@ -110,6 +110,7 @@ def test_doctor(call: Call) -> None:
     assert found["training"]["cpu"]["recall@20"] > 0.05
     assert {"reference", "cpu"} <= set(found["backends"])
     assert found["torch"]["threads"] >= 1
+    assert set(found["free"]) == {"memory", "disk", "temporary"} and min(found["free"].values()) > 10**6
     for state in found["extras"].values():
         assert state["installed"] == (state["install"] is None)
 
@@ -122,7 +123,7 @@ def test_doctor_says_what_is_in_the_way(call: Call, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("graphrec.cli.doctor.metadata.version", lambda name: "1.9" if name == "numpy" else "99")
     monkeypatch.setattr("graphrec.cli.doctor._free_disk", lambda place: 10**6)
     done = call("doctor")
-    assert done.status == 1 and "backends" in done.out
+    assert done.status == 1 and "backends" in done.out and "1MB" in done.out
     assert "numpy 1.9: >=2 is needed; pip install -U 'numpy>=2'" in done.err
     assert "training on cpu fails: RuntimeError: no kernel" in done.err
     assert "1MB of disk are free; make room, or set TMPDIR" in done.err
