@@ -6,7 +6,6 @@ Weights are w, float32 [S, 5], and ln γ, float32 [S]. S views.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 import numpy as np
 import torch
@@ -68,10 +67,10 @@ def _fit(rows: HeldOut, settings: FusedSettings, kept: Sequence[int], *, attenti
     found = [
         minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}) for start in starts
     ]
-    best = min(found, key=attrgetter("fun"))
-    if not all(np.isfinite(one.fun) for one in found):
-        raise TrainingError(f"the fusion's loss is {best.fun:.4g}", "a view gives scores that are not finite")
-    return weights_of(best.x)
+    losses = np.array([one.fun for one in found])
+    if not np.isfinite(losses).all():
+        raise TrainingError(f"the fusion's loss is {losses.max():.4g}", "a view gives scores that are not finite")
+    return weights_of(found[losses.argmin()].x)
 
 
 def take_away(rows: HeldOut, weights: Weights, settings: FusedSettings) -> dict[str, list[int]]:
