@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Self
 
 import numpy as np
 
@@ -19,6 +20,8 @@ NEEDS = {"given": "is_test", "last": "timestamp", "time": "timestamp"}  # the co
 SPANS = 1 << 16  # of time, counted in one pass
 _TEST_STREAM, _HELD_STREAM = 0, 1  # keep the draws of the two steps apart
 _NEGATIVES = 2  # added to both: pairs of label 0 are drawn apart from those of label 1
+
+Columns = Mapping[str, np.ndarray]
 
 
 class Part(IntEnum):
@@ -48,7 +51,8 @@ def assign_parts(
 ) -> np.ndarray:
     """The part of each row: test by ``split``, then 10 % select and 10 % blend of each user's train rows.
 
-    These are drawn at random; where the test rows are the newest, select and blend share the user's newest train rows.
+    These are drawn at random; where the test rows are the newest, select and blend share the user's newest train rows:
+    for last and time, and for given if ``given_newest`` says so.
 
     - given: test rows are the ones in ``is_test``.
     - random: a fifth of each user's rows, at least one, for users with two rows or more.
@@ -73,10 +77,9 @@ def assign_parts(
     """
     columns = {"timestamp": timestamp, "is_test": is_test}
     check_needs(split, [name for name, column in columns.items() if column is not None])
-    cut = None
-    if split == "time":
-        cut = newest_cut(lambda: iter([np.asarray(timestamp)]), round(TEST_SHARE * len(user)))
-    return Splitter(split, seed, cut).assign(user, item, timestamp=timestamp, is_test=is_test)
+    known = {name: np.asarray(column) for name, column in columns.items() if column is not None}
+    splitter = Splitter.of_rows(split, seed, lambda: iter([{"user": user, **known}]), len(user))
+    return splitter.assign(user, item, timestamp=timestamp, is_test=is_test)
 
 
 def assign_negatives(user: np.ndarray, item: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -142,6 +145,33 @@ def newest_cut(blocks: Callable[[], Iterator[np.ndarray]], newest: int) -> Cut |
             return Cut(low, int(counts[span]) - wanted)
 
 
+def given_newest(blocks: Iterable[Columns]) -> bool:
+    """Whether given test rows are the newest: none older than a train row of its user, and some newer than all of them.
+
+    Args:
+        blocks: user, timestamp and is_test of the rows of whole users, sorted by user.
+
+    >>> rows = {"user": np.array([0, 0, 1, 1]), "timestamp": np.array([3, 5, 9, 2])}
+    >>> given_newest([{**rows, "is_test": np.array([False, True, True, False])}])
+    True
+    >>> given_newest([{**rows, "is_test": np.array([False, True, False, True])}])
+    False
+    """
+    oldest, newest = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+    newer = False
+    for block in blocks:
+        if "timestamp" not in block:
+            return False
+        user, timestamp, is_test = block["user"], block["timestamp"], block["is_test"]
+        starts = np.flatnonzero(np.diff(user, prepend=-1))
+        last_train = np.maximum.reduceat(np.where(is_test, oldest, timestamp), starts)
+        first_test = np.minimum.reduceat(np.where(is_test, timestamp, newest), starts)
+        if (first_test < last_train).any():
+            return False
+        newer |= bool(((first_test > last_train) & (first_test < newest) & (last_train > oldest)).any())
+    return newer
+
+
 class Splitter:
     """Assigns parts block after block; the blocks of one data set give what all rows together would.
 
@@ -149,15 +179,33 @@ class Splitter:
         split: one of SPLITS.
         seed: of all random choices.
         cut: for the split ``time``, where the newest rows of the data set begin.
+        newest: whether test rows are the newest, so that select and blend are of the newest train rows.
         stream: of the draws of one seed.
     """
 
-    def __init__(self, split: str, seed: int, cut: Cut | None = None, stream: int = 0) -> None:
+    def __init__(self, split: str, seed: int, cut: Cut | None = None, *, newest: bool = False, stream: int = 0) -> None:
         self.split = split
+        self.newest = newest
         self._test_draws = np.random.default_rng([seed, stream + _TEST_STREAM])
         self._held_draws = np.random.default_rng([seed, stream + _HELD_STREAM])
         self._cut = cut
         self._at_cut = 0  # rows at the time of the cut so far
+
+    @classmethod
+    def of_rows(cls, split: str, seed: int, blocks: Callable[[], Iterator[Columns]], num_rows: int) -> Self:
+        """The splitter of a data set.
+
+        Args:
+            split, seed: as for ``assign_parts``.
+            blocks: a fresh pass over user, timestamp and is_test, as far as there are any, of the rows of whole users.
+            num_rows: of all blocks together.
+        """
+        cut, newest = None, split in NEWEST
+        if split == "time":
+            cut = newest_cut(lambda: (block["timestamp"] for block in blocks()), round(TEST_SHARE * num_rows))
+        elif split == "given":
+            newest = given_newest(blocks())
+        return cls(split, seed, cut, newest=newest)
 
     def assign(
         self, user: np.ndarray, item: np.ndarray, *, timestamp: np.ndarray | None, is_test: np.ndarray | None
@@ -172,7 +220,7 @@ class Splitter:
         else:
             test = self._newest_overall(np.asarray(timestamp))
         parts = np.full(len(user), Part.TEST, dtype=np.uint8)
-        times = timestamp[~test] if self.split in NEWEST and timestamp is not None else None
+        times = timestamp[~test] if self.newest and timestamp is not None else None
         parts[~test] = _divide_train(user[~test], times, self._held_draws)
         return parts
 

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphrec.data import Dataset, build_dataset, check_dataset, read_dataset
+from graphrec.data import Dataset, Part, build_dataset, check_dataset, read_dataset
 from graphrec.data.large import Estimate, Listener, Progress, choice, memory
 from graphrec.data.large import parts as large_parts
 from graphrec.data.large import rows as large_rows
@@ -111,6 +111,16 @@ def test_past_memory_equals_in_memory(
         same(expected, built)
         same(expected, Dataset.load(Path(folder, "graph")))
         assert {path.name for path in Path(folder, "graph").iterdir()} == {"ids", "tables", "dataset.json"}
+
+
+def test_past_memory_newest_rows_are_held_out_too_where_given_test_rows_are_newer(tmp_path: Path) -> None:
+    user, place = np.divmod(np.arange(90), 9)
+    rows = {"user_id": user.astype(str), "item_id": place.astype(str), "timestamp": place * 7 % 9}
+    newest = rows["timestamp"] >= 7
+    table, test = (pa.table({name: column[own] for name, column in rows.items()}) for own in (~newest, newest))
+    parts, held = write_parts(tmp_path / "parts", table, "csv", [30]), write_parts(tmp_path / "test", test, "csv", [])
+    built = build_dataset(parts, tmp_path / "graph", test=held, memory="1GB").interactions
+    assert (np.isin(built.part, (Part.SELECT, Part.BLEND)) == np.isin(built.timestamp, (5, 6))).all()
 
 
 @given(st.lists(st.integers(-1, 5) | st.integers(-1, 2**63 - 1), max_size=40), st.integers(0, 40), st.integers(1, 9))

@@ -62,6 +62,30 @@ def test_where_the_newest_rows_are_test_the_next_newest_are_held_out(split: str)
     assert other == {(SELECT, BLEND), (BLEND, SELECT)}
 
 
+def given_parts(times: list[int], test: list[int], seed: int = 0) -> list[int]:
+    """Of two users with six rows each, those in ``test`` given as test rows."""
+    user, item = rows([6, 6])
+    is_test = np.isin(np.arange(12), test)
+    return assign_parts(user, item, split="given", seed=seed, timestamp=np.array(times), is_test=is_test).tolist()
+
+
+def test_where_given_test_rows_are_the_newest_the_next_newest_are_held_out() -> None:
+    times = [6, 1, 9, 3, 8, 5, 14, 11, 19, 13, 18, 15]
+    for seed in range(9):
+        parts = given_parts(times, [2, 8], seed)
+        assert {parts[0], parts[4]} == {parts[10], parts[11]} == {SELECT, BLEND}
+    others = [given_parts(times, [2, 6], seed) for seed in range(9)]  # 14 is not the newest of the second user
+    assert any({parts[0], parts[4]} != {SELECT, BLEND} for parts in others)
+
+
+@pytest.mark.parametrize("times", [[-1] * 12, [7] * 12], ids=["unknown", "all the same"])
+def test_times_that_do_not_tell_given_test_rows_from_others_decide_nothing(times: list[int]) -> None:
+    user, item = rows([6, 6])
+    is_test = np.isin(np.arange(12), [2, 8])
+    plain = assign_parts(user, item, split="given", is_test=is_test).tolist()
+    assert given_parts(times, [2, 8]) == plain
+
+
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(0, 9), st.sampled_from(["last", "time"]))
 def test_nothing_in_fit_is_newer_than_what_is_held_out(counts: list[int], seed: int, split: str) -> None:
     user, item = rows(counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from graphrec.data.large.parts import Block, TablePart, Tally, read_part
 from graphrec.data.large.store import Store
 from graphrec.data.rejected import Rejected
 from graphrec.data.request import Request
-from graphrec.data.split import TEST_SHARE, Splitter, newest_cut
+from graphrec.data.split import Splitter
 from graphrec.data.storage import BLOCK, ColumnWriter, forget, open_column
 
 VALUES = {"timestamp": ("BIGINT", -1), "rating": ("FLOAT", np.nan), "weight": ("FLOAT", np.nan)}  # type, absent
@@ -170,23 +170,19 @@ def split_rows(folder: Path, split: str, seed: int, told: Told) -> None:
     """Write the column ``part`` beside the others."""
     names = ("user", "item", "timestamp", "is_test")
     columns = {name: open_column(folder / f"{name}.npy") for name in names if (folder / f"{name}.npy").exists()}
-    total, cut = len(columns["user"]), None
-    if split == "time":
-        cut = newest_cut(lambda: _blocks(columns["timestamp"]), round(TEST_SHARE * total))
-    splitter = Splitter(split, seed, cut)
+    splitter = Splitter.of_rows(split, seed, lambda: _blocks(columns), len(columns["user"]))
     with ColumnWriter(folder / "part.npy", COLUMNS["part"]) as part:
-        for start, stop in whole_users(columns["user"]):
-            some = {name: column[start:stop] for name, column in columns.items()}
-            timestamp, is_test = some.get("timestamp"), some["is_test"]
-            part.append(splitter.assign(some["user"], some["item"], timestamp=timestamp, is_test=is_test))
-            forget(*columns.values())
-            told(stop - start)
+        for block in _blocks(columns):
+            timestamp, is_test = block.get("timestamp"), block["is_test"]
+            part.append(splitter.assign(block["user"], block["item"], timestamp=timestamp, is_test=is_test))
+            told(len(block["user"]))
 
 
-def _blocks(column: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(column), BLOCK):
-        yield column[start : start + BLOCK]
-        forget(column)
+def _blocks(columns: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """The rows of some whole users after others'."""
+    for start, stop in whole_users(columns["user"]):
+        yield {name: column[start:stop] for name, column in columns.items()}
+        forget(*columns.values())
 
 
 def whole_users(user: np.ndarray, rows: int = BLOCK) -> Iterator[tuple[int, int]]:
