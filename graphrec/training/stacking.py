@@ -90,9 +90,11 @@ def fit_fusion(fused: Fused, blend: CSR, *, seed: int) -> FusionReport:
     user's rows and then over the users, where a row's rank is 1 plus the number of its user's candidates above it, each
     counted as σ((score(u, c) − score(u, i)) / 0.3): NDCG, with the smooth rank of ApproxNDCG (Qin, Liu & Li 2010, *A
     general approximation framework for direct optimization of information retrieval measures*, §4); plus ``fusion_l2``
-    (‖w‖² + ‖ln γ‖²) over the number of rows. A softmax over the candidates does not serve: scores of graph filters and
-    item–item models have long tails, and it shrinks such a view for the few lists in which a tail stands before the
-    held-out item.
+    (‖w‖² + ‖ln γ‖²) over the number of rows, and for constant weights 0.003 Σ_s (γ_s / Σγ)², by which views that are
+    much alike share (an egalitarian ridge, Diebold & Shin 2019, *Machine learning for regularized survey forecast
+    combination: partially-egalitarian lasso and its derivatives*). A softmax over the candidates does not serve: scores
+    of graph filters and item–item models have long tails, and it shrinks such a view for the few lists in which a tail
+    stands before the held-out item.
 
     Candidates are the best ``candidates`` items of every view and of the fusion as it stands, and ``negatives`` uniform
     ones; what u has trained on and u's other held-out items are left out. Attention may lift items that no view holds

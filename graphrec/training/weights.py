@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from scipy.special import softmax
 from torch import Tensor
 
 from graphrec.errors import TrainingError
@@ -19,6 +20,8 @@ from graphrec.training.held_out import HeldOut
 
 _STEPS = 40
 _FOREMOST = 10.0
+_UNEVEN = 0.003
+"""What the loss is higher by where one view has all of a fusion's constant γ, than where countless ones share it."""
 AND = " + "
 """Between the names of views."""
 
@@ -45,7 +48,9 @@ def _fit(rows: HeldOut, settings: FusedSettings, kept: Sequence[int], *, attenti
     """Of several descents the weights of least loss; without ``attention``, w is 0; γ is 0 but for ``kept``.
 
     The loss has several minima, and from the plain mean alone rounding decides which is found. So one descent starts
-    there, and one from where each of the kept views has ten times the γ of the others.
+    there, and one from where each of the kept views has ten times the γ of the others. Views that are much alike can
+    stand in for each other at next to no loss, and the squares of ln γ are least where one of them has next to all: so
+    constant weights are drawn to even shares p = γ / Σγ by the sum of p² as well.
     """
     num_views, free = len(settings.views), torch.tensor(kept)
     num_weights = num_views * len(CONTEXTS) if attention else 0
@@ -60,7 +65,12 @@ def _fit(rows: HeldOut, settings: FusedSettings, kept: Sequence[int], *, attenti
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         loss, by_attention, by_scale = rows.loss(*weights_of(flat))
         gradient = torch.cat([by_attention.flatten()[:num_weights], by_scale[free]]).numpy() / rows.num_users
-        return loss / rows.num_users + pull * flat @ flat, gradient + 2 * pull * flat
+        loss, gradient = loss / rows.num_users + pull * flat @ flat, gradient + 2 * pull * flat
+        if not attention:
+            share = softmax(flat)
+            loss += _UNEVEN * (uneven := share @ share)
+            gradient += 2 * _UNEVEN * share * (share - uneven)
+        return loss, gradient
 
     starts = np.zeros((1 + len(kept), num_weights + len(kept)))
     np.fill_diagonal(starts[1:, num_weights:], np.log(_FOREMOST))

@@ -200,6 +200,26 @@ def test_of_several_minima_the_lowest_is_found(lowest: int) -> None:
         assert not attention.any()
 
 
+class Alike:
+    """Two views that are one, beside one that only harms: a loss of (ln (γ_1 + γ_2) − 4)² and of γ_3."""
+
+    num_users, num_rows = 1, 15_000
+
+    def loss(self, attention: Tensor, log_scale: Tensor) -> tuple[float, Tensor, Tensor]:
+        gamma = log_scale.exp()
+        away = gamma[:2].sum().log() - 4
+        slope = torch.cat([2 * away * gamma[:2] / gamma[:2].sum(), 0.01 * gamma[2:]])
+        return float(away**2 + 0.01 * gamma[2]), torch.zeros_like(attention), slope
+
+
+def test_of_views_that_are_one_constant_weights_are_even() -> None:
+    """The squares of ln γ alone would be least where one of the two has next to all."""
+    settings = FusedSettings(views=("a", "b", "c"))
+    (_, log_scale), _ = weights.fit_weights(cast("held_out.HeldOut", Alike()), settings)
+    first, second, harmful = log_scale.exp().tolist()
+    assert first == pytest.approx(second, rel=0.01) and harmful < 0.01 * first
+
+
 def test_candidates_are_unknown_and_count_once() -> None:
     graph, blend, users, items = planted()
     model = fusion_of(graph, {"good": (users, items), "noise": noise(1)}, negatives=50)
