@@ -22,6 +22,7 @@ _TEST_STREAM, _HELD_STREAM = 0, 1  # keep the draws of the two steps apart
 _NEGATIVES = 2  # added to both: pairs of label 0 are drawn apart from those of label 1
 
 Columns = Mapping[str, np.ndarray]
+"""Some rows: int ``user``, and as far as there are any, int64 ``timestamp`` and bool ``is_test``, one entry a row."""
 
 
 class Part(IntEnum):

@@ -21,7 +21,7 @@ from graphrec.training.held_out import HeldOut
 _STEPS = 40
 _FOREMOST = 10.0
 _UNEVEN = 0.003
-"""What the loss is higher by where one view has all of a fusion's constant γ, than where countless ones share it."""
+"""Of the sum of p² in the loss of constant weights, see ``_fit``."""
 AND = " + "
 """Between the names of views."""
 
