@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
-from graphrec.models.recency import RecencySettings, faded, in_order, recency_obstacle
+from graphrec.models.recency import RecencySettings, in_order, recency_obstacle, recency_weight
 from graphrec.sparse import CSR
 
 
@@ -64,7 +64,7 @@ class AdditiveModel(Model):
     def fold_in(self, history: CSR) -> Tensor:
         """As for known users; without places in the order of use all items count alike."""
         plain = self.settings.recency == 0 or history.value is None
-        return self.summed(history.with_value(None) if plain else faded(history, self.settings.recency))
+        return self.summed(history.with_value(None if plain else recency_weight(history, self.settings.recency)))
 
     def contributions(self, history: CSR, item: int) -> Tensor:
         """What each used item of one person adds to the score of an item.
@@ -76,6 +76,4 @@ class AdditiveModel(Model):
         Returns:
             float32 [n], in the order of the history; their sum is the score.
         """
-        weight = faded(history, self.settings.recency).value
-        assert weight is not None
-        return self.added(history.col, item) * weight
+        return self.added(history.col, item) * recency_weight(history, self.settings.recency)

@@ -10,7 +10,7 @@ from torch import Tensor
 from graphrec.errors import CombinationError
 from graphrec.graph import HeteroGraph
 from graphrec.models.base import Model
-from graphrec.models.recency import RecencySettings, faded, in_order, recency_obstacle
+from graphrec.models.recency import RecencySettings, in_order, recency_obstacle, recency_weight
 from graphrec.sparse import CSR
 
 
@@ -40,7 +40,7 @@ class Popularity(Model):
     def fit(self) -> None:
         recency = self.settings.recency
         used = in_order(self.graph, recency)
-        weight = faded(used, recency).value if recency > 0 else None
+        weight = recency_weight(used, recency) if recency > 0 else None
         self.popularity = torch.bincount(used.col, weight, minlength=used.num_cols).float().log1p()
 
     def score_block(self, users: Tensor) -> Tensor:

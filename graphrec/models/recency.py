@@ -47,41 +47,42 @@ def in_order(graph: HeteroGraph, recency: float) -> CSR:
     return seen if recency == 0 or times is None else seen.with_value(older(seen, times).float())
 
 
-def faded(history: CSR, recency: float) -> CSR:
-    """Histories [B, I] with what each item counts for values: (1 + n)^−ρ, n of the person's items being newer.
+def recency_weight(history: CSR, recency: float) -> Tensor:
+    """What each item of some histories counts: (1 + n)^−ρ, n of the person's items being newer.
 
     Args:
-        history: its values, where it has some, are places in the order of use; without them all count 1.
+        history: [B, I]; its values, where it has some, are places in the order of use; without them all count 1.
         recency: ρ.
 
+    Returns:
+        float32 [E].
+
     >>> history = CSR.from_pairs(torch.tensor([0, 0, 0]), torch.tensor([1, 2, 4]), 1, 5, value=torch.tensor([0, 7, 7]))
-    >>> faded(history, 1.0).value
+    >>> recency_weight(history, 1.0)
     tensor([0.3333, 1.0000, 1.0000])
     """
     if history.value is None or recency == 0:
-        return history.with_value(torch.ones(history.num_edges, device=history.device))
-    return history.with_value((1.0 + older(history, -history.value)) ** -recency)
+        return torch.ones(history.num_edges, device=history.device)
+    return (1.0 + older(history, -history.value)) ** -recency
 
 
 def recent_mean(history: CSR, recency: float, item_vectors: Tensor) -> Tensor:
     """The mean of what each person has used, each item as much as it counts; 0 for nothing.
 
     Args:
-        history: [B, I], as ``faded`` takes it.
+        history: [B, I], as ``recency_weight`` takes it.
         recency: ρ.
         item_vectors: float32 [I, W].
 
     Returns:
         float32 [B, W].
     """
-    weighted = faded(history, recency)
-    assert weighted.value is not None
-    total = segment_sum(weighted, weighted.value)
-    return spmm(weighted, item_vectors) / total.where(total > 0, 1.0)[:, None]
+    weight = recency_weight(history, recency)
+    total = segment_sum(history, weight)
+    return spmm(history.with_value(weight), item_vectors) / total.where(total > 0, 1.0)[:, None]
 
 
 def added_to_mean(history: CSR, recency: float, item_vectors: Tensor, item: int) -> Tensor:
     """What each used item of one person adds to ⟨``recent_mean``, the vector of an item⟩, float32 [n]."""
-    weight = faded(history, recency).value
-    assert weight is not None
+    weight = recency_weight(history, recency)
     return weight / weight.sum() * (item_vectors[history.col.long()] @ item_vectors[item])
