@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphrec.layers.fusion_kernels import LIMIT, TILE, combine_rows, loss_rows, mean_rows, scratch
+from graphrec.sparse.cpu.memory import empty
 from graphrec.sparse.cpu.threads import for_each_block
 
 CONTEXTS = ("bias", "user_degree", "item_degree", "spread", "score")
@@ -63,7 +64,7 @@ def combine(
     >>> combine(torch.tensor([[[5.0, 1.0]]]), 3 * one, one / 2, torch.zeros(1, 5), one[0], one[0], torch.zeros(2))
     tensor([[ 1., -1.]])
     """
-    result = torch.empty(scores.shape[1:], device=scores.device)
+    result = empty(scores.shape[1:], device=scores.device)
     if scores.is_cuda:
         size = max(1, _CHUNK_SCORES // max(1, scores.shape[2]))
         for rows in torch.arange(len(result)).split(size):

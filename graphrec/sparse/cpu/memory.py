@@ -14,17 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
 SMALL = 1 << 20  # bytes that the C library keeps by itself
 MOST = 1 << 28  # bytes kept at once
 
 _free: dict[int, list[np.ndarray]] = defaultdict(list)
 
 
-def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """As ``torch.empty`` on the CPU."""
+def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: torch.device = CPU) -> Tensor:
+    """As ``torch.empty``; on a GPU it is that, where torch itself keeps memory."""
     size = math.prod(shape) * dtype.itemsize
-    if size < SMALL:
-        return torch.empty(shape, dtype=dtype)
+    if size < SMALL or device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
     step = 1 << (size.bit_length() - 4)  # an eighth more at most, so that batches of about one size share memory
     room = -(-size // step) * step
     try:
