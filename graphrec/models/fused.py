@@ -27,7 +27,6 @@ from graphrec.models.calibration import (
 )
 from graphrec.models.fused_settings import FusedSettings
 from graphrec.models.vectors import VectorModel
-from graphrec.ranking.tiles import TILE_ITEMS
 from graphrec.sparse import CSR
 from graphrec.sparse.cpu.memory import empty
 from graphrec.sparse.spectrum import WIDTH
@@ -229,7 +228,7 @@ class Fused(Model):
         for scores, (name, view) in zip(result, self._by_name(), strict=True):
             if isinstance(view, VectorModel):
                 vectors = view.fold_in_vectors(history) if users is None else view.user_vectors()[users]
-                _products(vectors, view.item_vectors(), scores)
+                torch.mm(vectors, view.item_vectors().T, out=scores)
                 item_moments = view.keep("moments", partial(vector_moments, view.item_vectors()))
                 moments = product_moments(vectors, *item_moments)
             else:
@@ -264,13 +263,6 @@ class Fused(Model):
     def _degrees(self) -> tuple[Tensor, Tensor]:
         """Interactions of each user [U] and of each item [I] in the graph."""
         return self.graph.seen.degree, self.graph.seen.transpose[0].degree
-
-
-def _products(vectors: Tensor, item_vectors: Tensor, out: Tensor) -> None:
-    """Inner products [B, I], a tile of items at a time, which takes a CPU little more than half as long."""
-    size = max(1, len(item_vectors)) if out.is_cuda else TILE_ITEMS
-    for items, scores in zip(item_vectors.split(size), out.split(size, dim=1), strict=True):
-        torch.mm(vectors, items.T, out=scores)
 
 
 def _check_finite(view: str, mean: Tensor, variance: Tensor) -> None:

@@ -130,15 +130,6 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(model.score_block(users), whole, atol=1e-5)
 
 
-def test_tiles_of_items_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = draw_weights(make())
-    users = torch.arange(model.graph.num_users)
-    whole = model.score_block(users)
-    monkeypatch.setattr(fused, "TILE_ITEMS", 7)
-    assert model.graph.num_items > 7
-    torch.testing.assert_close(model.score_block(users), whole)
-
-
 def test_a_chosen_view_ranks_alone() -> None:
     model = draw_weights(make())
     model.chosen = "item_knn"
